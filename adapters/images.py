@@ -1,0 +1,168 @@
+"""Picture files to pictures as people see them, with Pillow."""
+
+import errno
+import glob
+import hashlib
+import io
+import os
+import warnings
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from ..engine.errors import PictureError
+from ..engine.preprocess import as_rgb
+from ..engine.types import Picture, Pixels
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
+"""Others are refused: Pillow hands EPS to Ghostscript, and fonts, videos and icons are no pictures."""
+
+PIXEL_LIMIT = 89_478_485
+"""Pillow's own threshold for a decompression bomb."""
+
+BYTE_LIMIT = 1 << 30
+
+
+def open_image(path: str | Path) -> Picture:
+    """Open a picture file: upright by its EXIF orientation, RGB, 8 bit; the file is read once.
+
+    Palette, 1 bit, grey, CMYK and the rest become RGB as Pillow converts them, a colour profile is ignored,
+    transparency is laid over white, of an animation the first frame counts. 16 bit grey is divided by 257.
+    32 bit integers and floats go from their minimum to their maximum (over the finite values; what is not
+    finite, and a constant picture, is black).
+
+    Raises PictureError for what is missing, empty, truncated, not a picture, above 1 GiB or above
+    89 478 485 pixels; that is seen in the header, before the pixels are decoded.
+    """
+    path = Path(path)
+    data = _read(path)
+    with warnings.catch_warnings():
+        # Pillow warns of odd metadata, and of bombs, which are refused below.
+        warnings.simplefilter("ignore")
+        image = _opened(path, data)
+        pixels = as_rgb(_channels(path, image), path.name)
+    return Picture(pixels, path.name, hashlib.sha256(data).hexdigest())
+
+
+def find_images(paths: Sequence[str | Path]) -> list[Path]:
+    """Find the files that names on a command line mean, each file once, in the order of the names.
+
+    A file counts as given, a folder means the pictures directly inside it (by their suffix, sorted, hidden
+    ones left out), a glob pattern every file that it matches, sorted. Raises PictureError where nothing is
+    found.
+    """
+    if not paths:
+        raise PictureError("expected a picture file, a folder or a pattern, got none; name at least one")
+    return list(dict.fromkeys(file for path in paths for file in _meant(path)))
+
+
+def _meant(name: str | Path) -> list[Path]:
+    if os.path.isfile(name):
+        return [Path(name)]
+    if os.path.isdir(name):
+        found = [path for path in _listed(Path(name)) if path.suffix.lower() in _suffixes()]
+        kind = f"a folder with pictures directly inside it ({', '.join(FORMATS)})"
+    else:
+        found = [Path(match) for match in glob.glob(str(name), recursive=True)]
+        kind = "a picture file, a folder or a pattern that matches files"
+    files = sorted(path for path in found if os.path.isfile(path))
+    if not files:
+        raise PictureError(f"expected {kind}, found nothing at {str(name)!r}; check the name")
+    return files
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return [path for path in folder.iterdir() if not path.name.startswith(".")]
+    except OSError as error:
+        raise _unreadable(folder, error) from None
+
+
+def _suffixes() -> set[str]:
+    return {suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS}
+
+
+def _read(path: Path) -> bytes:
+    if os.path.exists(path) and not os.path.isfile(path):
+        kind = "a folder" if os.path.isdir(path) else "neither a file nor a folder"
+        raise PictureError(f"expected a picture file, but {str(path)!r} is {kind}; name a file")
+    try:
+        with path.open("rb") as file:
+            data = file.read(BYTE_LIMIT + 1)
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from None
+    if not 0 < len(data) <= BYTE_LIMIT:
+        size = "more" if data else "an empty file"
+        raise PictureError(f"expected 1 to {BYTE_LIMIT} bytes in {str(path)!r}, got {size}; check the file")
+    return data
+
+
+def _unreadable(path: Path, error: OSError | ValueError) -> PictureError:
+    if isinstance(error, OSError) and error.errno == errno.ENOENT:
+        return PictureError(f"expected a picture file, found nothing at {str(path)!r}; check the path")
+    reason = error.strerror if isinstance(error, OSError) else error
+    return PictureError(f"expected to read {str(path)!r}, got: {reason}; check the file and its permissions")
+
+
+def _opened(path: Path, data: bytes) -> Image.Image:
+    """The header alone: Pillow decodes later."""
+    try:
+        Image.init()
+        image = Image.open(io.BytesIO(data), formats=[kind for kind in FORMATS if kind in Image.OPEN])
+    except Image.DecompressionBombError:
+        raise _too_large(path, "far more") from None
+    except Exception:  # Pillow's readers raise whatever the bytes make them stumble over
+        raise PictureError(
+            f"expected a picture ({', '.join(FORMATS)}) in {str(path)!r}, got something else or a damaged "
+            "file; convert it or save it again"
+        ) from None
+    if image.width * image.height > PIXEL_LIMIT:
+        raise _too_large(path, f"{image.width}x{image.height}")
+    return image
+
+
+def _too_large(path: Path, size: str) -> PictureError:
+    return PictureError(f"expected up to {PIXEL_LIMIT} pixels in {str(path)!r}, got {size}; shrink the picture")
+
+
+def _channels(path: Path, image: Image.Image) -> Pixels:
+    """Decode, turn upright and reduce to 8 bit grey, RGB or RGBA."""
+    try:
+        image.load()
+        _turn_upright(image)
+        if image.mode.startswith(("I", "F")):
+            return _eight_bit(np.asarray(image), image.format)
+        mode = "RGBA" if image.has_transparency_data else "RGB"
+        return np.asarray(image if image.mode == mode else image.convert(mode))
+    except Image.DecompressionBombError:
+        raise _too_large(path, "far more") from None
+    except Exception as error:  # decoders raise OSError, SyntaxError, EOFError, struct.error, ...
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise PictureError(
+            f"expected a whole {image.format} picture in {str(path)!r}, could not decode it ({reason}); "
+            "fetch or save it again"
+        ) from None
+
+
+def _turn_upright(image: Image.Image) -> None:
+    with suppress(Exception):  # damaged EXIF says nothing of the pixels
+        ImageOps.exif_transpose(image, in_place=True)
+
+
+def _eight_bit(values: NDArray[Any], kind: str | None) -> Pixels:
+    """Bring one deep channel to 0..255."""
+    # Pillow may hold the 16 bits of PNG and PGM in 32.
+    if values.dtype.itemsize == 2 or (values.dtype.kind == "i" and kind in ("PNG", "PPM")):
+        return np.round(values / 257.0).clip(0, 255).astype(np.uint8)
+    real = values.astype(np.float64)
+    finite = np.isfinite(real)
+    if not finite.any():
+        return np.zeros(real.shape, np.uint8)
+    low, high = real[finite].min(), real[finite].max()
+    shares: NDArray[np.float64] = (np.where(finite, real, low) - low) / ((high - low) or 1.0)
+    return np.round(shares * 255).astype(np.uint8)

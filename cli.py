@@ -1,0 +1,259 @@
+"""The command line: one short command per verb, no logic of its own."""
+
+import functools
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from . import __version__, engine
+from .adapters.images import find_images, open_image
+from .engine import DdcamError, Explanation, Model, Wishes
+from .engine.explanation_file import describe
+from .engine.inspect import as_text, preprocessing_text
+from .engine.preprocess import PRESETS
+from .engine.search import SEARCHES
+from .models import DEMOS, demo_path, demo_pictures
+
+FAILED, WRONG = 1, 2
+"""Exit codes: something failed or does not verify; the input or an option is wrong."""
+
+option = functools.partial(click.option, show_default=True)
+flag = functools.partial(click.option, is_flag=True, show_default="off")
+path_type = click.Path(path_type=Path)
+
+
+class Numbers(click.ParamType):
+    """Numbers separated by commas (or by x, for sizes)."""
+
+    name = "NUMBERS"
+
+    def __init__(self, kind: type, separator: str = ",", most: int = 4) -> None:
+        self.kind, self.separator, self.most = kind, separator, most
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            numbers = tuple(self.kind(part) for part in str(value).split(self.separator))
+        except ValueError:
+            self.fail(f"expected numbers separated by {self.separator!r}, got {value!r}", param, ctx)
+        if len(numbers) > self.most:
+            self.fail(f"expected at most {self.most} numbers, got {len(numbers)}", param, ctx)
+        return numbers
+
+
+def choices(*names: str) -> click.Choice[str]:
+    return click.Choice(names)
+
+
+RUN_OPTIONS = [
+    option("--device", type=choices("auto", "cpu", "cuda"), default="auto", help="Where to run."),
+    option("--threads", type=click.IntRange(min=0), default=0, help="Threads; 0 means all cores."),
+]
+MODEL_OPTIONS = [
+    option("--units", type=choices("channel", "token", "cell"), help="What can be removed.",
+           show_default="channel for maps, token for transformers"),
+    option("--split", metavar="TENSOR", help="Cut at this tensor; ddcam inspect lists them.",
+           show_default="the last map before the classifier, or the last tokens that attention mixes"),
+    option("--output", metavar="NAME", show_default="found", help="The output with the class scores."),
+    option("--layout", type=choices("NCHW", "NHWC"), show_default="found", help="Axes of the picture input."),
+    option("--preprocessing", type=choices(*PRESETS), help="A named preprocessing.",
+           show_default="what the model, or a config beside it, records; else by the input's type"),
+    option("--size", type=Numbers(int, "x", 2), metavar="HxW", help="Size of the model input.",
+           show_default="the model's own, else 224x224"),
+    option("--mean", type=Numbers(float), metavar="A,B,C", show_default="the preprocessing's",
+           help="Mean per channel, in 0..1, or in 0..255 if any is above 1."),
+    option("--std", type=Numbers(float), metavar="A,B,C", show_default="the preprocessing's",
+           help="Standard deviation per channel, in the mean's units."),
+    option("--labels", type=path_type, metavar="FILE", help="Class names: a line each, or JSON.",
+           show_default="the model's; ImageNet's for 1000 classes; else numbers"),
+    *RUN_OPTIONS,
+    option("--batch", type=click.IntRange(min=1), help="Most masks per run of the head.",
+           show_default="what fits 256 MiB, at most 64"),
+    option("--memory", type=click.FloatRange(min=0.1), metavar="GIB", show_default="3 and six times the file",
+           help="Most memory for the trial run of an unknown model."),
+]  # fmt: skip
+EXPLAIN_OPTIONS = [
+    option("-o", "--out", type=path_type, metavar="DIR", show_default="NAME.ddcam, or explanations/NAME for several",
+           help="Folder of the explanation; for several pictures that of their folders."),
+    option("--target", metavar="CLASS", show_default="the class decided for", help="Class to explain: index or name."),
+    option("--preserve", default="top1", metavar="PREDICATE", help="What must stay: top1, confidence:T, topk:K."),
+    option("--method", type=choices(*engine.METHODS), default="dd-cam", help="How to explain."),
+    option("--search", type=choices("auto", *SEARCHES), default="auto",
+           help="Remove single units, or try combinations; auto: units for additive heads, else ddmin."),
+    flag("--keep-arrays", help="Keep model input and features too, so that verify needs no picture."),
+    flag("--force", help="Overwrite an earlier explanation."),
+    flag("--json", "as_json", help="Print the manifest, one JSON object a picture."),
+]  # fmt: skip
+
+
+def with_options(options: Sequence[Callable[..., Any]]) -> Callable[..., Any]:
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        for one in reversed(options):
+            command = one(command)
+        return command
+
+    return add
+
+
+def wishes_of(options: dict[str, Any]) -> Wishes:
+    """Take the model options out of a command's parameters."""
+    chosen = {field.name: options.pop(field.name) for field in fields(Wishes)}
+    if chosen["size"] and len(chosen["size"]) == 1:
+        chosen["size"] *= 2
+    if chosen["memory"]:
+        chosen["memory"] = int(chosen["memory"] * 2**30)
+    return Wishes(**chosen)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="ddcam")
+def cli() -> None:
+    """Explain a deployed ONNX vision model: the smallest set of internal units that keeps its decision."""
+
+
+@cli.command()
+@click.argument("model", type=path_type)
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
+@with_options([*EXPLAIN_OPTIONS, *MODEL_OPTIONS])
+def explain(model: Path, images: tuple[str, ...], **options: Any) -> None:
+    """Explain why MODEL decides as it does about each IMAGE (files, folders or patterns)."""
+    paths, as_json = find_images(images), options.pop("as_json")
+    folders = out_folders(paths, options.pop("out"))
+    loaded = engine.load(model, wishes_of(options))
+    if not as_json:
+        note(f"preprocessing {preprocessing_text(asdict(loaded.opened.preprocessing))}")
+    failures = 0
+    for path, folder in zip(paths, folders, strict=True):
+        try:
+            explanation = explain_one(loaded, path, folder, options)
+        except DdcamError as error:
+            if len(paths) == 1:
+                raise
+            failures += 1
+            note(f"ddcam: {path}: {error}")
+        else:
+            report(explanation, path, folder, as_json)
+    sys.exit(FAILED if failures else 0)
+
+
+def explain_one(model: Model, path: Path, folder: Path, options: dict[str, Any]) -> Explanation:
+    asking = {name: options[name] for name in ("target", "preserve", "method", "search")}
+    engine.require_writable(folder, replace=options["force"])
+    explanation = engine.explain(model, open_image(path), **asking)
+    engine.save(explanation, folder, keep_arrays=options["keep_arrays"], replace=options["force"])
+    return explanation
+
+
+def report(explanation: Explanation, path: Path, folder: Path, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(describe(explanation) | {"folder": str(folder)}, ensure_ascii=False))
+        return
+    click.echo(f"{path.name}: {explanation}")
+    for warning in explanation.warnings:
+        note(f"{path.name}: {warning}")
+    note(f"written to {folder}")
+
+
+def out_folders(paths: Sequence[Path], out: Path | None) -> list[Path]:
+    """Name a folder per picture: `out` itself for one, sub-folders named after the files for several."""
+    if len(paths) == 1:
+        return [out or Path(f"{paths[0].stem}.ddcam")]
+    root, used, folders = out or Path("explanations"), set[str](), []
+    for path in paths:
+        name, number = path.stem, 2
+        while name.lower() in used:
+            name, number = f"{path.stem}-{number}", number + 1
+        used.add(name.lower())
+        folders.append(root / name)
+    return folders
+
+
+@cli.command()
+@click.argument("explanation", type=path_type)
+@click.argument("model", type=path_type)
+@click.argument("image", type=path_type, required=False)
+@with_options(RUN_OPTIONS)
+@flag("--json", "as_json", help="Print the verdict as JSON.")
+def verify(explanation: Path, model: Path, image: Path | None, as_json: bool, **running: Any) -> None:
+    """Ask MODEL again whether EXPLANATION is true; IMAGE is needed unless the arrays were kept."""
+    saved = engine.open_explanation(explanation)
+    verdict = engine.verify(saved, model, open_image(image) if image else None, **running)
+    if as_json:
+        click.echo(json.dumps(asdict(verdict) | {"agrees": verdict.agrees}))
+    else:
+        click.echo(f"{'verified' if verdict.agrees else 'NOT verified'}: {verdict}")
+    sys.exit(0 if verdict.agrees else FAILED)
+
+
+@cli.command()
+@click.argument("model", type=path_type)
+@flag("--json", "as_json", help="Print everything as JSON.")
+@with_options(MODEL_OPTIONS)
+def inspect(model: Path, as_json: bool, **options: Any) -> None:
+    """Show what MODEL is, where it would be cut and why, and whether it can be explained."""
+    found = engine.inspect(model, wishes_of(options))
+    click.echo(json.dumps(found, indent=2, ensure_ascii=False) if as_json else as_text(found))
+    sys.exit(WRONG if found["refusal"] else 0)
+
+
+@cli.command()
+@click.argument("model", type=path_type)
+@option("-o", "--out", type=path_type, metavar="DIR", show_default="NAME.split", help="Where to write the two files.")
+@flag("--force", help="Overwrite an earlier split.")
+@with_options(MODEL_OPTIONS)
+def split(model: Path, out: Path | None, force: bool, **options: Any) -> None:
+    """Cut MODEL into backbone.onnx and head.onnx, verified to compute the same together."""
+    folder = out or Path(f"{model.stem}.split")
+    tensor, found = engine.split_files(model, folder, wishes_of(options), replace=force)
+    click.echo(f"cut at {tensor}; head(backbone(x)) equals the model within {found:.1g}; written to {folder}")
+
+
+@cli.command()
+@option("-o", "--out", type=path_type, metavar="DIR", default=Path("ddcam-demo"), help="Where to write.")
+@flag("--force", help="Overwrite an earlier demo.")
+def demo(out: Path, force: bool) -> None:
+    """Explain three small models that come with ddcam on handwritten digits."""
+    for name in DEMOS:
+        model = engine.load(demo_path(name))
+        for path in demo_pictures():
+            folder = out / name / path.stem
+            engine.require_writable(folder, replace=force)
+            explanation = engine.explain(model, open_image(path), preserve="confidence:0.9")
+            engine.save(explanation, folder, replace=force)
+            click.echo(f"{name} {path.name}: {explanation}")
+    note(f"written to {out}; look at the panel.png in each folder")
+
+
+def note(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def main() -> None:
+    """Run the command line; what ddcam refuses is one line and exit code 2."""
+    try:
+        sys.exit(cli.main(standalone_mode=False) or 0)
+    except DdcamError as error:
+        fail(str(error))
+    except click.UsageError as error:
+        hint = f" (see {error.ctx.command_path} --help)" if error.ctx else ""
+        fail(error.format_message().rstrip(".") + hint)
+    except click.ClickException as error:
+        fail(error.format_message())
+    except (KeyboardInterrupt, click.Abort):
+        note("ddcam: interrupted")
+        sys.exit(130)
+    except MemoryError:
+        fail("out of memory; use a smaller --batch, or a smaller picture")
+
+
+def fail(text: str) -> None:
+    note(f"ddcam: {' '.join(text.split())}")
+    sys.exit(WRONG)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""The engine: everything that needs no file format but ONNX and no library but the core ones."""
+
+from .errors import DdcamError
+from .explain import explain, save
+from .explanation_file import open_explanation, require_writable
+from .inspect import inspect
+from .methods import METHODS
+from .model import Model, load
+from .split_files import split_files
+from .types import Explanation, Picture, Wishes
+from .verify import Verdict, verify
+
+__all__ = [
+    "METHODS",
+    "DdcamError",
+    "Explanation",
+    "Model",
+    "Picture",
+    "Verdict",
+    "Wishes",
+    "explain",
+    "inspect",
+    "load",
+    "open_explanation",
+    "require_writable",
+    "save",
+    "split_files",
+    "verify",
+]

@@ -1,0 +1,46 @@
+"""Compare a transformed graph with the original on real photographs before it is believed."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import CheckError
+from .preprocess import from_pixels, prepare
+from .types import Floats, PictureInput, Preprocessing
+
+TOLERANCE = {"float64": 1e-4, "float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1, "int8": 1e-1, "uint8": 1e-1}
+"""Largest difference relative to the largest logit, by the coarsest precision on the way.
+
+A cut changes what the runtime fuses. In float32 that is rounding; in float16 it is three digits; in 8 bit an
+activation moves by a step, which the logits of the following layers show as up to a few hundredths.
+"""
+DIGITS = 1e-12
+
+
+def sample_inputs(preprocessing: Preprocessing, picture: PictureInput) -> NDArray[Any]:
+    """Return three photographs as model input `[3, ...]`."""
+    photographs = np.load(Path(__file__).with_name("check_pictures.npy"))
+    pictures = [from_pixels(pixels, f"photograph {i}") for i, pixels in enumerate(photographs)]
+    return np.concatenate([prepare(p, preprocessing, picture)[0] for p in pictures])
+
+
+def difference(got: Floats, expected: Floats) -> float:
+    """Return max |got - expected| relative to max |expected|; not finite where either is not."""
+    got, expected = np.asarray(got, np.float64), np.asarray(expected, np.float64)
+    if got.size != expected.size:
+        return float("inf")
+    scale = max(float(np.abs(expected).max(initial=0)), DIGITS)
+    return float(np.abs(got.ravel() - expected.ravel()).max(initial=0)) / scale
+
+
+def require_equal(got: Floats, expected: Floats, what: str, precision: str) -> float:
+    """Raise CheckError where a transformed graph differs from the original; return the relative difference."""
+    found, allowed = difference(got, expected), TOLERANCE[precision]
+    if not found <= allowed:
+        raise CheckError(
+            f"{what}: expected the original's result within {allowed:g} of the largest value, "
+            f"found a difference of {found:.2g}; please report this model"
+        )
+    return found

@@ -1,0 +1,66 @@
+"""Every error that ddcam raises on purpose: each says what was expected, what came and what to do.
+
+DdcamError
+├── ModelError (ValueError)              the .onnx file cannot be read, trusted or explained
+│   ├── UnsafeModelError                 it asks for files, memory or code that a model has no business with
+│   └── SplitError                       no tensor of it can be split at
+├── PictureError (ValueError)            the picture cannot be read or does not fit the model
+├── OptionError (ValueError)             an argument or a command-line option has a value that does not exist
+├── ExplanationError (ValueError)        an explanation folder is missing, incomplete or damaged
+├── CheckError (ArithmeticError)         a transformed graph does not compute what the original computes
+├── DeviceError (RuntimeError)           the device that was asked for is not there
+├── RunError (RuntimeError)              ONNX Runtime failed while it ran a graph
+├── MissingPackageError (ImportError)    a package that this needs is not installed
+└── OutputError (OSError)                the result cannot be written
+"""
+
+
+class DdcamError(Exception):
+    """Anything that ddcam refuses or cannot do; its text is one line."""
+
+    def __str__(self) -> str:
+        return " ".join(str(argument) for argument in self.args)
+
+
+class ModelError(DdcamError, ValueError):
+    """The model file cannot be read, trusted or explained."""
+
+
+class UnsafeModelError(ModelError):
+    """The model asks for files, memory or code that a model has no business with."""
+
+
+class SplitError(ModelError):
+    """No tensor of the model can be split at, or the one asked for cannot."""
+
+
+class PictureError(DdcamError, ValueError):
+    """The picture cannot be read or does not fit the model."""
+
+
+class OptionError(DdcamError, ValueError):
+    """An argument or a command-line option has a value that does not exist."""
+
+
+class ExplanationError(DdcamError, ValueError):
+    """An explanation folder is missing, incomplete or damaged."""
+
+
+class CheckError(DdcamError, ArithmeticError):
+    """A transformed graph does not compute what the original computes."""
+
+
+class DeviceError(DdcamError, RuntimeError):
+    """The device that was asked for is not there."""
+
+
+class RunError(DdcamError, RuntimeError):
+    """ONNX Runtime failed while it ran a graph."""
+
+
+class MissingPackageError(DdcamError, ImportError):
+    """A package that this needs is not installed."""
+
+
+class OutputError(DdcamError, OSError):
+    """The result cannot be written."""

@@ -1,0 +1,98 @@
+"""Which axis of a rank-4 tensor holds the channels: told by its neighbours, else by its shape."""
+
+import onnx
+
+from .walk import attribute, consumers, initializers, producers
+
+CHANNEL_FIRST = frozenset(
+    {"Conv", "ConvInteger", "QLinearConv", "FusedConv", "ConvTranspose", "MaxPool", "AveragePool", "LpPool"}
+    | {"GlobalAveragePool", "GlobalMaxPool", "QLinearGlobalAveragePool", "QLinearAveragePool"}
+    | {"BatchNormalization", "InstanceNormalization", "GroupNormalization", "LRN"}
+)
+"""Operators whose data is `[N, C, ...]` by definition."""
+CHANNEL_LAST = frozenset({"LayerNormalization", "MatMul", "RMSNormalization"})
+"""Operators that work along the last axis when they have a constant second operand."""
+REDUCTIONS = frozenset({"ReduceMean", "ReduceSum", "ReduceMax"})
+STEPS = 12
+"""How many neighbours to ask before the shape decides."""
+
+
+def channel_axis(graph: onnx.GraphProto, name: str, shape: tuple[int, ...]) -> int:
+    """Return the axis of the channels of a rank-4 tensor with the batch first."""
+    axis = Neighbours(graph).axis_of(name, STEPS)
+    return axis if axis is not None else axis_by_shape(shape)
+
+
+def axis_by_shape(shape: tuple[int, ...]) -> int:
+    """Guess from two equal sides, else from the larger of the two possible axes."""
+    if shape[2] == shape[3] != shape[1]:
+        return 1
+    if shape[1] == shape[2] != shape[3]:
+        return 3
+    return 1 if shape[1] >= shape[3] else 3
+
+
+class Neighbours:
+    """Asks the operators around a tensor, upwards first and then downwards."""
+
+    def __init__(self, graph: onnx.GraphProto) -> None:
+        self.made = producers(graph)
+        self.read = consumers(graph)
+        self.weights = initializers(graph)
+
+    def axis_of(self, name: str, steps: int) -> int | None:
+        above = self.upwards(name, steps)
+        return above if above is not None else self.downwards(name, steps)
+
+    def upwards(self, name: str, steps: int) -> int | None:
+        node = self.made.get(name)
+        if node is None or steps == 0:
+            return None
+        if node.op_type in CHANNEL_FIRST:
+            return 1
+        if node.op_type in CHANNEL_LAST:
+            return 3 if self.has_weight(node) else None
+        if node.op_type == "Transpose":
+            axis = self.upwards(node.input[0], steps - 1)
+            return None if axis is None else permutation(node).index(axis)
+        if node.op_type in ("Reshape", "Gather"):
+            return None
+        answers = (self.upwards(source, steps - 1) for source in node.input if source not in self.weights)
+        return next((a for a in answers if a is not None), None)
+
+    def downwards(self, name: str, steps: int) -> int | None:
+        if steps == 0:
+            return None
+        answers = (self.through(node, name, steps) for node in self.read.get(name, []))
+        return next((a for a in answers if a is not None), None)
+
+    def through(self, node: onnx.NodeProto, name: str, steps: int) -> int | None:
+        if node.op_type in CHANNEL_FIRST:
+            return 1 if node.input[0] == name else None
+        if node.op_type in CHANNEL_LAST:
+            return 3 if self.has_weight(node) else None
+        if node.op_type in REDUCTIONS:
+            return self.kept_by(node)
+        if node.op_type == "Transpose":
+            axis = self.downwards(node.output[0], steps - 1)
+            return None if axis is None else permutation(node)[axis]
+        if node.op_type in ("Reshape", "Flatten", "Shape", "Gather"):
+            return None
+        return self.downwards(node.output[0], steps - 1)
+
+    def has_weight(self, node: onnx.NodeProto) -> bool:
+        return len(node.input) > 1 and node.input[1] in self.weights
+
+    def kept_by(self, node: onnx.NodeProto) -> int | None:
+        """Return the one axis besides the batch that a reduction keeps."""
+        axes = attribute(node, "axes")
+        if axes is None and len(node.input) > 1 and node.input[1] in self.weights:
+            axes = onnx.numpy_helper.to_array(self.weights[node.input[1]]).ravel().tolist()
+        reduced = {int(a) % 4 for a in axes} if isinstance(axes, list) else set()
+        kept = {1, 2, 3} - reduced
+        return kept.pop() if len(kept) == 1 and len(reduced) == 2 else None
+
+
+def permutation(node: onnx.NodeProto) -> list[int]:
+    order = attribute(node, "perm")
+    return [int(i) for i in order] if isinstance(order, list) else [3, 2, 1, 0]

@@ -1,0 +1,223 @@
+"""Cut a model at a tensor into backbone and head, and make the head that takes masks.
+
+The extractor is our own: onnx.utils.extract_model forgets names captured by subgraphs and fails where the
+head asks for the shape of the picture (both measured).
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from ..errors import SplitError
+from ..types import Logits, Measured, Split, Value
+from .load import opset
+from .quantization import Quantization
+from .walk import SHAPE_READERS, attribute, downstream, initializers, reads
+
+FEATURES, MASK, LOGITS = "ddcam_features", "ddcam_mask", "ddcam_logits"
+"""Names of the inputs and the output of a masked head."""
+Built = tuple[list[onnx.NodeProto], list[onnx.TensorProto]]
+"""Nodes and the constants that they read."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What to take out of a graph: from one tensor (exclusive) to some others (inclusive)."""
+
+    source: str
+    targets: tuple[str, ...]
+
+
+def extract(proto: onnx.ModelProto, measured: Measured, part: Part) -> onnx.ModelProto:
+    """Take a part out of a model as a model of its own; names stay, weights come along where they are read.
+
+    Raises SplitError when the part needs anything besides its source.
+    """
+    nodes = part_nodes(proto.graph, measured, part)
+    free = measured.batch_two is not None
+    inputs = [value_info(part.source, measured.values[part.source], free)]
+    outputs = [value_info(name, measured.values[name], free) for name in part.targets]
+    return assemble(proto, nodes, inputs, outputs)
+
+
+def masked_head(head: onnx.ModelProto, split: Split, logits: Logits, quantized: Mapping[str, Quantization]) -> bytes:
+    """Serialise the graph `ddcam_features [1, ...], ddcam_mask [B, n] -> ddcam_logits [B, classes] float32` of a head.
+
+    A removed unit is 0. An integer split tensor is dequantised, masked and quantised again, which loses
+    nothing; `quantized` holds scale and zero point of split tensor and logits where they are integers.
+    """
+    masking, tensors = mask_nodes(split, quantized.get(split.tensor))
+    reading, more = logit_nodes(logits.tensor, quantized.get(logits.tensor))
+    inputs = [
+        value_info(FEATURES, Value(split.shape, split.dtype), free=False),
+        helper.make_tensor_value_info(MASK, onnx.TensorProto.FLOAT, ["N", split.count]),
+    ]
+    outputs = [helper.make_tensor_value_info(LOGITS, onnx.TensorProto.FLOAT, ["N", logits.classes])]
+    nodes = [*masking, *head.graph.node, *reading]
+    return assemble(head, nodes, inputs, outputs, [*tensors, *more]).SerializeToString()
+
+
+def mask_nodes(split: Split, quantization: Quantization | None) -> Built:
+    """Return the nodes that make the split tensor from features and mask, with their constants."""
+    nodes, tensors, mask = token_mask(split) if split.units == "token" else ([], [], MASK)
+    tensors = [*tensors, constant("ddcam_mask_shape", np.array(mask_shape(split), np.int64))]
+    nodes = [*nodes, helper.make_node("Reshape", [mask, "ddcam_mask_shape"], ["ddcam_mask_grid"])]
+    if quantization is None:
+        element = helper.np_dtype_to_tensor_dtype(np.dtype(split.dtype))
+        nodes.append(helper.make_node("Cast", ["ddcam_mask_grid"], ["ddcam_mask_cast"], to=element))
+        nodes.append(helper.make_node("Mul", [FEATURES, "ddcam_mask_cast"], [split.tensor]))
+        return nodes, tensors
+    scale = ["ddcam_scale", "ddcam_zero"]
+    nodes.append(helper.make_node("DequantizeLinear", [FEATURES, *scale], ["ddcam_float"]))
+    nodes.append(helper.make_node("Mul", ["ddcam_float", "ddcam_mask_grid"], ["ddcam_masked"]))
+    nodes.append(helper.make_node("QuantizeLinear", ["ddcam_masked", *scale], [split.tensor]))
+    return nodes, [*tensors, *quantization.tensors(*scale)]
+
+
+def token_mask(split: Split) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto], str]:
+    """Place the patches' mask among all tokens: `mask @ placing + kept`, exact since every entry is 0 or 1."""
+    tokens = split.shape[1]
+    patches = [i for i in range(tokens) if i not in split.fixed]
+    placing, kept = np.zeros((split.count, tokens), np.float32), np.zeros(tokens, np.float32)
+    placing[range(split.count), patches] = 1
+    kept[list(split.fixed)] = 1
+    nodes = [
+        helper.make_node("MatMul", [MASK, "ddcam_placing"], ["ddcam_patches"]),
+        helper.make_node("Add", ["ddcam_patches", "ddcam_kept"], ["ddcam_tokens"]),
+    ]
+    return nodes, [constant("ddcam_placing", placing), constant("ddcam_kept", kept)], "ddcam_tokens"
+
+
+def mask_shape(split: Split) -> list[int]:
+    """Return the shape that lets `[B, n]` masks multiply the features; -1 is the batch."""
+    shape = [-1] + [1] * (len(split.shape) - 1)
+    if split.units == "cell":
+        spatial = [i for i in (1, 2, 3) if i != split.unit_axis]
+        for axis, size in zip(spatial, split.grid, strict=True):
+            shape[axis] = size
+    else:
+        shape[split.unit_axis] = split.shape[split.unit_axis]
+    return shape
+
+
+def logit_nodes(tensor: str, quantization: Quantization | None) -> Built:
+    nodes, tensors, last = [], [], tensor
+    if quantization:
+        scale, last = ["ddcam_last_scale", "ddcam_last_zero"], "ddcam_last"
+        nodes.append(helper.make_node("DequantizeLinear", [tensor, *scale], [last]))
+        tensors = quantization.tensors(*scale)
+    nodes.append(helper.make_node("Cast", [last], ["ddcam_last_float"], to=onnx.TensorProto.FLOAT))
+    nodes.append(helper.make_node("Flatten", ["ddcam_last_float"], [LOGITS], axis=1))
+    return nodes, tensors
+
+
+def part_nodes(graph: onnx.GraphProto, measured: Measured, part: Part) -> list[onnx.NodeProto]:
+    """List the nodes between source and targets; a shape asked of a tensor above is rebuilt from the source's."""
+    below = downstream(graph, [part.source])
+    inputs = {i.name for i in graph.input} - initializers(graph).keys()
+    needed, kept = set(part.targets), []
+    for node in reversed(graph.node):
+        if not needed.intersection(node.output) or part.source in node.output:
+            continue
+        if node.op_type in SHAPE_READERS and node.input[0] not in below:
+            kept += shape_nodes(node, measured, part.source)[::-1]
+            needed.add(part.source)
+            continue
+        kept.append(node)
+        needed.update(reads(node))
+    stray = (needed & inputs) - {part.source}
+    if stray:
+        raise SplitError(f"cannot split at {part.source!r}: the rest of the model also reads {sorted(stray)}")
+    return kept[::-1]
+
+
+def shape_nodes(node: onnx.NodeProto, measured: Measured, source: str) -> list[onnx.NodeProto]:
+    """Replace `Shape(t)` of a tensor above the cut by its measured sizes and the batch of the source."""
+    name = node.input[0]
+    one = measured.values[name].shape
+    two = measured.batch_two.get(name, one) if measured.batch_two else one
+    if node.op_type == "Size":
+        if two != one:
+            raise SplitError(f"cannot split at {source!r}: the rest of the model asks for the size of {name!r}")
+        return [constant_node(node.output[0], np.array(int(np.prod(one)), np.int64))]
+    start, end = attribute(node, "start"), attribute(node, "end")
+    wanted = range(len(one))[slice(start, end)]
+    if two == one:
+        return [constant_node(node.output[0], np.array([one[i] for i in wanted], np.int64))]
+    prefix = f"{node.output[0]}_ddcam"
+    made = [
+        helper.make_node("Shape", [source], [f"{prefix}_shape"]),
+        constant_node(f"{prefix}_first", np.array([0], np.int64)),
+        helper.make_node("Gather", [f"{prefix}_shape", f"{prefix}_first"], [f"{prefix}_batch"]),
+    ]
+    sizes = []
+    for i in wanted:
+        sizes.append(f"{prefix}_batch" if one[i] != two[i] else f"{prefix}_{i}")
+        if one[i] == two[i]:
+            made.append(constant_node(sizes[-1], np.array([one[i]], np.int64)))
+    return [*made, helper.make_node("Concat", sizes, [node.output[0]], axis=0)]
+
+
+def assemble(
+    proto: onnx.ModelProto,
+    nodes: Sequence[onnx.NodeProto],
+    inputs: Sequence[onnx.ValueInfoProto],
+    outputs: Sequence[onnx.ValueInfoProto],
+    tensors: Iterable[onnx.TensorProto] = (),
+) -> onnx.ModelProto:
+    """Build a model of some of a model's nodes with the weights that they read."""
+    used = {name for node in nodes for name in reads(node)} | {o.name for o in outputs}
+    weights = [i for i in proto.graph.initializer if i.name in used and i.name not in {v.name for v in inputs}]
+    sparse = [i for i in proto.graph.sparse_initializer if i.values.name in used]
+    graph = helper.make_graph(
+        nodes, proto.graph.name or "ddcam", inputs, outputs, [*weights, *tensors], sparse_initializer=sparse
+    )
+    model = helper.make_model(graph, producer_name="ddcam", opset_imports=opset_imports(proto, nodes))
+    model.ir_version = max(4, proto.ir_version)  # before 4 every weight had to be listed as an input too
+    return model
+
+
+def opset_imports(proto: onnx.ModelProto, nodes: Sequence[onnx.NodeProto]) -> list[onnx.OperatorSetIdProto]:
+    domains = {node.domain for node in nodes} | {""}
+    others = [i for i in proto.opset_import if i.domain not in ("", "ai.onnx")]
+    standard = helper.make_opsetid("", opset(proto))
+    return [standard, *(i for i in others if i.domain in domains or len(domains) > 1)]
+
+
+def value_info(name: str, value: Value, free: bool) -> onnx.ValueInfoProto:
+    element = helper.np_dtype_to_tensor_dtype(np.dtype(value.dtype))
+    shape: list[int | str] = list(value.shape)
+    if free and shape:
+        shape[0] = "N"
+    return helper.make_tensor_value_info(name, element, shape)
+
+
+def constant(name: str, value: np.ndarray) -> onnx.TensorProto:
+    return onnx.numpy_helper.from_array(value, name)
+
+
+def constant_node(name: str, value: np.ndarray) -> onnx.NodeProto:
+    return helper.make_node("Constant", [], [name], value=onnx.numpy_helper.from_array(value))
+
+
+def expose(proto: onnx.ModelProto, names: Iterable[str] | None = None) -> onnx.ModelProto:
+    """Return the model with more outputs: the named tensors, or every tensor that a node makes.
+
+    They are declared by name only; ONNX Runtime needs no more, and a wrong declaration cannot get in the way.
+    """
+    model = onnx.ModelProto()
+    model.CopyFrom(proto)
+    del model.graph.output[:]
+    if names is None:
+        names = [name for node in model.graph.node for name in node.output if name]
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in dict.fromkeys(names))
+    return model
+
+
+def shapes_of(proto: onnx.ModelProto, values: Mapping[str, Value]) -> dict[str, tuple[int, ...]]:
+    """Return the measured shapes of a graph's tensors and those of its weights."""
+    shapes = {name: value.shape for name, value in values.items()}
+    return shapes | {name: tuple(tensor.dims) for name, tensor in initializers(proto.graph).items()}

@@ -1,0 +1,197 @@
+"""Which input takes the picture, and where the class scores are before the final softmax."""
+
+from dataclasses import replace
+
+import onnx
+
+from ..errors import ModelError, OptionError
+from ..types import Activation, Layout, Logits, PictureInput, Tensor
+from .walk import attribute, consumers, downstream, feeds, initializers, producers
+
+PASSING = frozenset(
+    {"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Cast", "Dropout", "QuantizeLinear"}
+    | {"DequantizeLinear", "Transpose"}
+)
+"""Operators between the softmax and the output that do not change which class wins."""
+NUMERIC = frozenset({"float32", "float16", "float64", "bfloat16", "uint8", "int8"})
+
+
+def tensor_of(info: onnx.ValueInfoProto) -> Tensor:
+    """Translate a declared input or output; a batch name, 0 or no dimension at all is a free axis."""
+    kind = info.type.tensor_type
+    shape = tuple(d.dim_value if d.dim_value > 0 else None for d in kind.shape.dim)
+    return Tensor(info.name, dtype_of(kind.elem_type), shape)
+
+
+def dtype_of(element: int) -> str:
+    if element == onnx.TensorProto.UNDEFINED:
+        return "undefined"
+    return onnx.helper.tensor_dtype_to_np_dtype(element).name
+
+
+def find_picture_input(proto: onnx.ModelProto, layout: Layout | None = None) -> PictureInput:
+    """Find the one input that can take a picture: rank 4 with 1 or 3 channels.
+
+    `layout` decides where the file leaves it open. Raises ModelError when there is no such input or when the
+    model wants something else besides.
+    """
+    inputs = feeds(proto.graph)
+    pictures = [i for i in inputs if is_picture(tensor_of(i), i)]
+    listed = "; ".join(str(tensor_of(i)) for i in inputs) or "none"
+    if not pictures:
+        raise ModelError(f"expected one input that takes a picture, [N, 1 or 3, H, W] or [N, H, W, 1 or 3]; "
+                         f"the model's inputs are: {listed}")  # fmt: skip
+    if len(inputs) > 1:
+        raise ModelError(f"expected a model that needs a picture alone; its inputs are: {listed}")
+    tensor = tensor_of(pictures[0])
+    found, channels = layout_of(proto, tensor, layout)
+    axes = (2, 3) if found == "NCHW" else (1, 2)
+    height, width = (tensor.shape[a] for a in axes)
+    if tensor.shape[0] not in (None, 1):
+        raise ModelError(f"expected a batch of 1 or a free batch; the input is {tensor}; export it with batch 1")
+    return PictureInput(tensor.name, tensor.dtype, found, channels, height, width, tensor.shape[0] is None)
+
+
+def is_picture(tensor: Tensor, info: onnx.ValueInfoProto) -> bool:
+    return info.type.HasField("tensor_type") and len(tensor.shape) == 4 and tensor.dtype in NUMERIC
+
+
+def layout_of(proto: onnx.ModelProto, tensor: Tensor, asked: Layout | None) -> tuple[Layout, int]:
+    """Return the layout and the number of channels, from the shape or else from the operator that reads it."""
+    axes: dict[Layout, int] = {"NCHW": 1, "NHWC": 3}
+    possible = [name for name, axis in axes.items() if tensor.shape[axis] in (1, 3)]
+    if asked:
+        if tensor.shape[axes[asked]] not in (None, 1, 3):
+            raise OptionError(f"layout {asked} does not fit the input {tensor}; use {' or '.join(possible)}")
+        return asked, tensor.shape[axes[asked]] or 3
+    if len(possible) == 1:
+        return possible[0], tensor.shape[axes[possible[0]]] or 3
+    if None not in (tensor.shape[1], tensor.shape[3]) and not possible:
+        raise ModelError(f"expected a picture with 1 or 3 channels; the input is {tensor}")
+    return layout_by_reader(proto, tensor)
+
+
+def layout_by_reader(proto: onnx.ModelProto, tensor: Tensor) -> tuple[Layout, int]:
+    weights = initializers(proto.graph)
+    for node in consumers(proto.graph).get(tensor.name, []):
+        if node.op_type == "Transpose" and list(attribute(node, "perm") or []) == [0, 3, 1, 2]:  # type: ignore[call-overload]
+            return "NHWC", tensor.shape[3] or 3
+        if node.op_type == "Conv" and node.input[1] in weights:
+            group = attribute(node, "group") or 1
+            return "NCHW", weights[node.input[1]].dims[1] * int(group)  # type: ignore[call-overload]
+    return "NCHW", tensor.shape[1] or 3
+
+
+def find_rescaling(proto: onnx.ModelProto, picture: str) -> str | None:
+    """Name the node by which the graph itself divides pixels 0..255 by about 127 or 255, or return None."""
+    weights = {k: onnx.numpy_helper.to_array(t) for k, t in initializers(proto.graph).items()}
+    readers = consumers(proto.graph)
+    first = readers.get(picture, [])
+    while len(first) == 1 and first[0].op_type in ("Cast", "Transpose", "Identity"):
+        first = readers.get(first[0].output[0], [])
+    for node in first:
+        factors = [weights[name] for name in node.input if name in weights and weights[name].size in (1, 3)]
+        if node.op_type in ("Mul", "Div") and factors:
+            factor = abs(float(factors[0].mean()))
+            if 50 < (factor if node.op_type == "Div" else 1 / max(factor, 1e-9)) < 300:
+                return f"{node.op_type} {node.name or node.output[0]!r}"
+    return None
+
+
+def find_logits(proto: onnx.ModelProto, picture: str, output: str | None = None) -> Logits:
+    """Find the class scores: walk back from the chosen output to the tensor that enters the final softmax.
+
+    The number of classes is not known here (0) where the file does not declare it; the trial run fills it in.
+    """
+    info = choose_output(proto, picture, output)
+    made = producers(proto.graph)
+    name, node = info.name, made.get(info.name)
+    while node is not None and node.op_type in PASSING:
+        name, node = node.input[0], made.get(node.input[0])
+    tensor = tensor_of(info)
+    classes = max((d or 0 for d in tensor.shape[1:]), default=0)
+    plain = Logits(info.name, info.name, classes, "none", f"output {info.name!r} as it is: no softmax before it")
+    if node is None:
+        return plain
+    end = final_activation(node, made)
+    if end is None:
+        return plain
+    before, activation, word = end
+    return replace(plain, tensor=before, activation=activation, reason=f"what enters the final {word}")
+
+
+def final_activation(node: onnx.NodeProto, made: dict[str, onnx.NodeProto]) -> tuple[str, Activation, str] | None:
+    """Return the tensor before a softmax or sigmoid, also where the softmax is written out as exp / sum(exp)."""
+    match node.op_type:
+        case "Softmax" | "LogSoftmax" | "QLinearSoftmax":
+            return node.input[0], "softmax", node.op_type
+        case "Sigmoid" | "QLinearSigmoid":
+            return node.input[0], "sigmoid", node.op_type
+        case "Div":
+            over, under = (made.get(name) for name in node.input)
+            if over is None or under is None or (over.op_type, under.op_type) != ("Exp", "ReduceSum"):
+                return None
+            if under.input[0] != over.output[0]:
+                return None
+            before = made.get(over.input[0])
+            if before is not None and before.op_type == "Sub" and is_max(before, made):
+                return before.input[0], "softmax", "exp / sum(exp)"
+            return over.input[0], "softmax", "exp / sum(exp)"
+    return None
+
+
+def is_max(sub: onnx.NodeProto, made: dict[str, onnx.NodeProto]) -> bool:
+    subtracted = made.get(sub.input[1])
+    return subtracted is not None and subtracted.op_type == "ReduceMax" and subtracted.input[0] == sub.input[0]
+
+
+def choose_output(proto: onnx.ModelProto, picture: str, asked: str | None) -> onnx.ValueInfoProto:
+    """Choose the output with the class scores: `[N, classes]`, or with further axes of size 1.
+
+    Among several the first one that ends in a softmax or sigmoid, else the first that no other output is
+    computed from.
+    """
+    below = downstream(proto.graph, [picture])
+    outputs = {o.name: o for o in proto.graph.output}
+    listed = "; ".join(describe_output(o) for o in outputs.values())
+    if asked is not None:
+        if asked not in outputs:
+            raise OptionError(f"the model has no output {asked!r}; its outputs are: {listed}")
+        return outputs[asked]
+    fit = [o for o in outputs.values() if o.name in below and is_class_scores(o)]
+    if not fit:
+        raise ModelError(
+            f"expected an output of class scores, [N, classes]; the model's outputs are: {listed}. "
+            "Detectors, segmenters and sequence models are not explained"
+        )
+    made = producers(proto.graph)
+    inner = {i for o in fit for i in above(proto.graph, o.name)}
+    last = [o for o in fit if o.name not in inner] or fit
+    ending = [o for o in last if o.name in made and final_activation(made[o.name], made)]
+    return (ending or last)[0]
+
+
+def describe_output(info: onnx.ValueInfoProto) -> str:
+    kind = info.type.WhichOneof("value") or "untyped"
+    return str(tensor_of(info)) if kind == "tensor_type" else f"{info.name} {kind.removesuffix('_type')}"
+
+
+def is_class_scores(info: onnx.ValueInfoProto) -> bool:
+    if not info.type.HasField("tensor_type"):
+        return False
+    tensor = tensor_of(info)
+    if tensor.dtype not in NUMERIC:
+        return False
+    if not info.type.tensor_type.HasField("shape"):
+        return True
+    wide = [d for d in tensor.shape[1:] if d != 1]
+    return len(tensor.shape) >= 2 and len(wide) <= 1
+
+
+def above(graph: onnx.GraphProto, name: str) -> set[str]:
+    """Return every tensor that `name` is computed from."""
+    needed: set[str] = {name}
+    for node in reversed(graph.node):
+        if needed.intersection(node.output):
+            needed.update(node.input)
+    return needed - {name}

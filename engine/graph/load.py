@@ -1,0 +1,125 @@
+"""Read an ONNX file without trusting it: size, syntax, external data, operators, sizes; nothing is run here."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+
+from ..errors import CheckError, ModelError, UnsafeModelError
+from .external import inline_external_data
+from .safety import refuse_unsafe
+
+LARGEST_FILE = 2**31 - 1
+"""Protobuf's own limit on one message."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A model file as read: its protobuf with all weights inside, and the sha256 of the file(s)."""
+
+    proto: onnx.ModelProto
+    path: Path
+    sha256: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def opset(self) -> int:
+        return opset(self.proto)
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        return {item.key: item.value for item in self.proto.metadata_props}
+
+
+def read_model(path: str | Path) -> Graph:
+    """Read and check a model file.
+
+    External data is accepted only from regular files inside the model's own folder; local functions are
+    inlined. Raises ModelError when the file is not a valid model, UnsafeModelError when it asks for what a
+    model has no business with. Cost: a parse, the checker and shape inference; nothing is run.
+    """
+    path = Path(path)
+    content = read_bytes(path)
+    proto = parse(content, path)
+    external = inline_external_data(proto, path)
+    digest = hashlib.sha256(content)
+    for block in external:
+        digest.update(block)
+    refuse_unsafe(proto)
+    proto = inline_functions(proto)
+    notes = check(proto)
+    return Graph(proto, path, digest.hexdigest(), notes)
+
+
+def read_bytes(path: Path) -> bytes:
+    if not path.exists():
+        raise ModelError(f"no such model file: {path}; give the path of an .onnx file")
+    if not path.is_file():
+        raise ModelError(f"expected an .onnx file, {path} is not a regular file; give the file itself")
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise ModelError(f"{path} is over 2 GB; ddcam reads models whose file and weights are under 2 GB")
+        content = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror}; check the file's permissions") from error
+    if not content:
+        raise ModelError(f"{path} is empty (0 bytes); give a complete .onnx file")
+    return content
+
+
+def parse(content: bytes, path: Path) -> onnx.ModelProto:
+    proto = onnx.ModelProto()
+    try:
+        proto.ParseFromString(content)
+    except Exception as error:  # protobuf's DecodeError has no public home that is stable across backends
+        raise ModelError(f"{path} is not an ONNX model (protobuf cannot parse it); is it complete?") from error
+    if not proto.graph.node:
+        raise ModelError(f"{path} is not an ONNX model: it holds no graph with nodes; give an .onnx file")
+    if not proto.opset_import:
+        raise ModelError(f"{path} names no operator set, so its operators have no meaning; export it again")
+    return proto
+
+
+def inline_functions(proto: onnx.ModelProto) -> onnx.ModelProto:
+    if not proto.functions:
+        return proto
+    try:
+        return onnx.inliner.inline_local_functions(proto)
+    except Exception as error:  # the binding raises bare RuntimeErrors and ValueErrors of C++
+        raise ModelError(f"the model's local functions cannot be inlined: {one_line(error)}") from error
+
+
+def check(proto: onnx.ModelProto) -> tuple[str, ...]:
+    """Run onnx's checker; a shape that contradicts inference is only a note, since runtimes accept such files."""
+    try:
+        onnx.checker.check_model(proto)
+    except Exception as error:  # ValidationError, and RuntimeErrors from the C++ side
+        raise ModelError(f"the model is not valid ONNX: {one_line(error)}") from error
+    try:
+        onnx.shape_inference.infer_shapes(proto, strict_mode=True)
+    except Exception as error:  # InferenceError, and RuntimeErrors from the C++ side
+        return (f"shape inference disagrees with the file: {one_line(error)}",)
+    return ()
+
+
+def valid_bytes(proto: onnx.ModelProto, what: str) -> bytes:
+    """Serialise a graph of our own making once onnx's checker agrees with it; raises CheckError."""
+    try:
+        onnx.checker.check_model(proto)
+    except Exception as error:  # ValidationError, and RuntimeErrors from the C++ side
+        raise CheckError(f"{what} came out invalid: {one_line(error)}; please report this model") from error
+    return proto.SerializeToString()
+
+
+def one_line(error: BaseException, limit: int = 200) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def opset(proto: onnx.ModelProto) -> int:
+    """Return the version of the standard operator set."""
+    for item in proto.opset_import:
+        if item.domain in ("", "ai.onnx"):
+            return int(item.version)
+    raise UnsafeModelError("the model imports no standard operator set (ai.onnx); export it as plain ONNX")

@@ -1,0 +1,186 @@
+"""Where to cut: every tensor that all data passes through, which of them have units, and which one is best."""
+
+import difflib
+import math
+from collections.abc import Mapping
+
+import onnx
+
+from ..errors import SplitError
+from ..types import Candidate, Logits, PictureInput, Split, Tensor, UnitKind, Value
+from .axes import channel_axis
+from .walk import path_nodes, reads, separators
+
+MIXING = frozenset(
+    {"Conv", "Gemm", "MatMul", "Einsum", "ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul"}
+    | {"QGemm", "FusedConv", "FusedGemm", "FusedMatMul", "DynamicQuantizeMatMul", "MatMulIntegerToFloat"}
+    | {"MatMulNBits", "ConvTranspose"}
+)
+"""Operators that weigh channels or features against each other: layers with weights."""
+ATTENTION = frozenset({"Attention", "MultiHeadAttention", "QAttention", "GroupQueryAttention"})
+SPLITTABLE = frozenset({"float32", "float16", "float64", "bfloat16", "uint8", "int8"})
+
+
+def find_candidates(
+    proto: onnx.ModelProto, picture: PictureInput, logits: Logits, values: Mapping[str, Value]
+) -> list[Candidate]:
+    """List the tensors to split at, in the model's order.
+
+    A candidate carries all data from the picture to the logits, has layers with weights before and after it,
+    and is a map `[1, C, h, w]` / `[1, h, w, C]` of more than one cell or a row of tokens `[1, T, D]`.
+    """
+    names = separators(proto.graph, picture.name, logits.tensor)
+    path = path_nodes(proto.graph, picture.name, logits.tensor)
+    made = {name: i for i, node in enumerate(path) for name in node.output}
+    layers = [i for i, node in enumerate(path) if node.op_type in MIXING]
+    if not layers:
+        return []
+    inner = [n for n in names if layers[0] <= made.get(n, -1) < layers[-1] and n in values]
+    found: list[Candidate] = []
+    for name in inner:
+        value = values[name]
+        if value.dtype in SPLITTABLE and value.shape and value.shape[0] == 1:
+            found += candidate(proto, name, value, found, values, inner)
+    return found
+
+
+def candidate(
+    proto: onnx.ModelProto,
+    name: str,
+    value: Value,
+    earlier: list[Candidate],
+    values: Mapping[str, Value],
+    names: list[str],
+) -> list[Candidate]:
+    """Describe one tensor as a candidate, or return nothing where it has no units."""
+    tensor = Tensor(name, value.dtype, value.shape)
+    if len(value.shape) == 4:
+        axis = channel_axis(proto.graph, name, value.shape)
+        height, width = (size for i, size in enumerate(value.shape) if i not in (0, axis))
+        if height * width > 1 and value.shape[axis] > 1:
+            return [Candidate(tensor, "map", axis, (height, width))]
+    if len(value.shape) == 3 and min(value.shape[1:]) > 1:
+        fixed = fixed_tokens(names[: names.index(name) + 1], values, value.shape[1])
+        grid = token_grid(value.shape[1] - len(fixed), earlier)
+        return [Candidate(tensor, "tokens", 1, grid, fixed)]
+    return []
+
+
+def fixed_tokens(names: list[str], values: Mapping[str, Value], tokens: int) -> tuple[int, ...]:
+    """Return the positions that are no patch: where the first tensor with that many tokens ignores the picture.
+
+    Class and register tokens are parameters, so at that point they are equal for any two pictures.
+    """
+    for name in names:
+        if len(values[name].shape) == 3 and values[name].shape[1] == tokens:
+            return values[name].same if len(values[name].same) < tokens else ()
+    return ()
+
+
+def token_grid(count: int, earlier: list[Candidate]) -> tuple[int, int]:
+    """Return the rows and columns of the patches: those of the last map, else a square, else one row."""
+    for other in reversed(earlier):
+        if other.form == "map" and math.prod(other.grid) == count:
+            return other.grid
+    side = math.isqrt(count)
+    return (side, side) if side * side == count else (1, count)
+
+
+def choose_split(
+    proto: onnx.ModelProto,
+    candidates: list[Candidate],
+    ends: tuple[str, str],
+    *,
+    units: UnitKind | None = None,
+    tensor: str | None = None,
+) -> Split:
+    """Choose where to cut; `ends` are the picture input and the logits.
+
+    The last map before the classifier layer; where attention follows the last map, the tokens that enter the
+    last attention block. Raises SplitError when nothing fits.
+    """
+    if not candidates:
+        raise SplitError(
+            "no tensor to split at: none between the picture and the class scores carries all data, has layers "
+            "before and after it and is a map [N, C, h, w] or tokens [N, T, D]"
+        )
+    if tensor is not None:
+        chosen = named(candidates, tensor)
+        return split_at(chosen, units, "asked for")
+    maps = [c for c in candidates if c.form == "map"]
+    tokens = entering_attention(proto, candidates, ends)
+    if units == "token" or (units is None and tokens and (not maps or after(candidates, tokens, maps[-1]))):
+        if not tokens:
+            raise SplitError("units token were asked for, but the model has no row of tokens; use --units channel")
+        return split_at(tokens, units, token_reason(tokens))
+    if not maps:
+        raise SplitError("units channel or cell need a feature map and the model has only tokens; use --units token")
+    return split_at(maps[-1], units, "the last feature map before the classifier layer")
+
+
+def after(candidates: list[Candidate], one: Candidate, other: Candidate) -> bool:
+    return candidates.index(one) > candidates.index(other)
+
+
+def token_reason(chosen: Candidate) -> str:
+    fixed = f"; positions {list(chosen.fixed)} (class or register tokens) always stay" if chosen.fixed else ""
+    return f"the last tokens that a later layer still mixes{fixed}"
+
+
+def named(candidates: list[Candidate], tensor: str) -> Candidate:
+    names = [c.tensor.name for c in candidates]
+    if tensor in names:
+        return candidates[names.index(tensor)]
+    close = difflib.get_close_matches(tensor, names, 3) or names[-3:]
+    raise SplitError(
+        f"cannot split at {tensor!r}: not all data passes through it, or it has no units; "
+        f"try {', '.join(map(repr, close))} (ddcam inspect lists all {len(names)})"
+    )
+
+
+def entering_attention(proto: onnx.ModelProto, candidates: list[Candidate], ends: tuple[str, str]) -> Candidate | None:
+    """Return the last tokens before the last attention; without attention after them, the last tokens."""
+    path = path_nodes(proto.graph, *ends)
+    made = {name: i for i, node in enumerate(path) for name in node.output}
+    tokens = [c for c in candidates if c.form == "tokens"]
+    attention = [i for i, node in enumerate(path) if is_attention(node, path)]
+    before = [c for c in tokens if attention and made[c.tensor.name] < attention[-1]]
+    return (before or tokens or [None])[-1]
+
+
+def is_attention(node: onnx.NodeProto, path: list[onnx.NodeProto]) -> bool:
+    """Tell an attention: the operator itself, or a softmax whose result weighs something else in a product."""
+    if node.op_type in ATTENTION:
+        return True
+    if node.op_type != "Softmax":
+        return False
+    reached = {node.output[0]}
+    for later in path[path.index(node) + 1 :]:
+        if reached.intersection(reads(later)):
+            if later.op_type in ("MatMul", "Einsum"):
+                return True
+            reached.update(later.output)
+            if len(reached) > 6:
+                return False
+    return False
+
+
+def split_at(chosen: Candidate, units: UnitKind | None, reason: str) -> Split:
+    allowed: tuple[UnitKind, ...] = ("channel", "cell") if chosen.form == "map" else ("token",)
+    kind = units or allowed[0]
+    if kind not in allowed:
+        raise SplitError(f"{chosen.tensor} has the units {' and '.join(allowed)}, not {kind}; use one of them")
+    shape = tuple(d or 1 for d in chosen.tensor.shape)
+    channels = shape[chosen.unit_axis]
+    count = {"channel": channels, "cell": math.prod(chosen.grid), "token": channels - len(chosen.fixed)}[kind]
+    return Split(
+        tensor=chosen.tensor.name,
+        dtype=chosen.tensor.dtype,
+        shape=shape,
+        units=kind,
+        count=count,
+        unit_axis=chosen.unit_axis,
+        grid=chosen.grid,
+        fixed=chosen.fixed,
+        reason=reason,
+    )

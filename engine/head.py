@@ -1,0 +1,105 @@
+"""The head that takes masks: free its batch where the file fixes it, and prove that a batch changes nothing."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .check import difference
+from .errors import ModelError, RunError
+from .graph.cut import FEATURES, LOGITS, MASK, Part, extract, masked_head, shapes_of
+from .graph.free_batch import free_batch
+from .graph.quantization import Quantization, quantization_of
+from .graph.walk import path_nodes
+from .open_model import Opened
+from .runtime.binding import MaskedHead
+from .runtime.session import Session
+from .types import Floats, Masks, Split
+
+SAME = 1e-4
+"""Largest relative difference between a mask asked alone and in a batch, and between a sum and its parts."""
+NAMES = (FEATURES, MASK, LOGITS)
+
+
+@dataclass(frozen=True)
+class Head:
+    """A masked head graph, the integers at its ends, and whether many masks may go through it at once."""
+
+    graph: bytes
+    quantized: dict[str, Quantization]
+    batchable: bool
+    reason: str
+
+
+def make_head(opened: Opened, split: Split, features: NDArray[Any]) -> Head:
+    """Make the masked head of a split; `features` are those of one photograph, on which batches are proved.
+
+    A fixed batch is freed by rewriting the graph. Where that fails, or where masks in a batch influence each
+    other (dynamic quantisation), masks go through one at a time, and the reason says so.
+    """
+    proto, logits, measured = opened.graph.proto, opened.logits, opened.measured
+    quantized = quantizations(opened, split)
+    plain = extract(proto, measured, Part(split.tensor, (logits.tensor,)))
+    masked = partial(masked_head, split=split, logits=logits, quantized=quantized)
+    if measured.batch_two is not None:
+        graph = masked(plain)
+        problem = batch_problem(graph, split, features)
+        return Head(graph, quantized, problem is None, problem or "the file's batch is free")
+    try:
+        freed = masked(free_batch(plain, split.tensor, shapes_of(plain, measured.values)))
+    except ModelError as error:
+        return Head(masked(plain), quantized, False, f"the batch is fixed and cannot be freed: {error}")
+    problem = batch_problem(freed, split, features)
+    if problem:
+        return Head(masked(plain), quantized, False, f"the batch is fixed, and freeing it failed: {problem}")
+    return Head(freed, quantized, True, "the file fixes the batch to 1; it was freed and compared with single runs")
+
+
+def quantizations(opened: Opened, split: Split) -> dict[str, Quantization]:
+    names = (split.tensor, opened.logits.tensor)
+    found = {name: quantization_of(opened.graph.proto.graph, name, opened.measured) for name in names}
+    return {name: quantization for name, quantization in found.items() if quantization}
+
+
+def batch_problem(head: bytes, split: Split, features: NDArray[Any]) -> str | None:
+    """Say how masks in a batch differ from the same masks asked alone, or None where they do not."""
+    masks = random_masks(split.count, 3)
+    masks[0] = 1
+    try:
+        session = Session(head, threads=1)
+        together = MaskedHead(session, NAMES, features, len(masks)).score(masks)
+        alone = MaskedHead(session, NAMES, features, 1).score(masks)
+    except RunError as error:
+        return str(error)
+    if together.shape != alone.shape or not difference(together, alone) <= SAME:
+        return "masks in one batch influence each other, as dynamic quantisation does"
+    return None
+
+
+def additivity_error(bound: MaskedHead, units: int) -> float:
+    """Return the largest relative |z(S) + z(T) - z(S u T) - z(none)| over random disjoint S and T."""
+    first, second = random_masks(units, 8), random_masks(units, 8, seed=1)
+    second = second * (1 - first)
+    parts = bound.score(first) + bound.score(second)
+    whole = bound.score(first + second) + bound.score(np.zeros((1, units), np.float32))
+    return difference(parts, whole)
+
+
+def random_masks(units: int, count: int, seed: int = 0) -> Masks:
+    return np.random.default_rng(seed).integers(0, 2, (count, units)).astype(np.float32)
+
+
+def bytes_per_mask(opened: Opened, split: Split) -> int:
+    """Estimate what one mask of a batch needs: every tensor between the split and the logits."""
+    path = path_nodes(opened.graph.proto.graph, split.tensor, opened.logits.tensor)
+    names = {split.tensor} | {name for node in path for name in node.output}
+    values = [opened.measured.values[name] for name in names if name in opened.measured.values]
+    return sum(4 * int(np.prod(value.shape)) for value in values)
+
+
+def logits_of(model_output: NDArray[Any], quantization: Quantization | None) -> Floats:
+    """Return `[classes]` float32 of a logits tensor as the original graph gives it."""
+    real = quantization.real(model_output) if quantization else model_output.astype(np.float32)
+    return real.ravel()

@@ -1,0 +1,127 @@
+"""What is known of a model file, what was chosen for it and why; also of files that cannot be explained."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from .errors import ModelError
+from .graph.interface import dtype_of, tensor_of
+from .graph.load import Graph, read_model
+from .graph.walk import feeds
+from .model import Model, check_cut, prepare
+from .open_model import Opened, open_model
+from .types import Candidate, Wishes
+
+
+def inspect(path: str | Path, wishes: Wishes | None = None) -> dict[str, Any]:
+    """Return a report ready for JSON; `refusal` says why a model cannot be explained, else it is None.
+
+    Raises ModelError only where the file cannot be read at all. Cost: that of `load`.
+    """
+    wishes = wishes or Wishes()
+    report = describe_file(read_model(path))
+    try:
+        opened = open_model(path, wishes)
+        report |= describe_opened(opened)
+        model = prepare(opened, wishes)
+        report |= describe_model(model)
+        report["cut"] = f"head(backbone(x)) equals the model within {check_cut(model):.1g} on three photographs"
+    except ModelError as error:
+        report["refusal"] = str(error)
+    return report
+
+
+def describe_file(graph: Graph) -> dict[str, Any]:
+    proto = graph.proto
+    weights = {dtype_of(tensor.data_type) for tensor in proto.graph.initializer}
+    return {
+        "file": str(graph.path),
+        "sha256": graph.sha256,
+        "producer": f"{proto.producer_name} {proto.producer_version}".strip() or "not recorded",
+        "opset": graph.opset,
+        "nodes": len(proto.graph.node),
+        "inputs": [str(tensor_of(i)) for i in feeds(proto.graph)],
+        "outputs": [str(tensor_of(o)) for o in proto.graph.output],
+        "weights": sorted(weights),
+        "notes": list(graph.notes),
+        "refusal": None,
+    }
+
+
+def describe_opened(opened: Opened) -> dict[str, Any]:
+    picture, logits = opened.picture, opened.logits
+    dtypes = {value.dtype for value in opened.measured.values.values()}
+    return {
+        "precision": precision(dtypes),
+        "layout": f"{picture.layout}, {picture.channels} channels, {picture.dtype}",
+        "preprocessing": asdict(opened.preprocessing),
+        "logits": f"{logits.tensor} [N, {logits.classes}]: {logits.reason}",
+        "labels": opened.labels.reason,
+        "batch": "free" if opened.measured.batch_two is not None else "fixed to 1",
+        "candidates": [describe_candidate(c) for c in opened.candidates],
+    }
+
+
+def precision(dtypes: set[str]) -> str:
+    """Name the coarsest type that activations have."""
+    names = (({"uint8", "int8"}, "quantised to 8 bit"), ({"float16", "bfloat16"}, "16-bit float"))
+    return next((name for kinds, name in names if kinds & dtypes), "32-bit float")
+
+
+def describe_candidate(candidate: Candidate) -> dict[str, Any]:
+    rows, columns = candidate.grid
+    return {
+        "tensor": candidate.tensor.name,
+        "shape": list(candidate.tensor.shape),
+        "dtype": candidate.tensor.dtype,
+        "form": candidate.form,
+        "grid": f"{rows} x {columns}",
+    }
+
+
+def describe_model(model: Model) -> dict[str, Any]:
+    kind, reason = model.head_class
+    return {
+        "split": asdict(model.split),
+        "units": {"kind": model.split.units, "count": model.split.count},
+        "head": f"{kind}: {reason}",
+        "probes": f"{model.batch} at a time" if model.batch > 1 else "one at a time",
+        "probes_reason": model.head.reason,
+        "device": f"{model.device}: {model.device_reason}",
+    }
+
+
+def as_text(report: dict[str, Any]) -> str:
+    """Lay a report out for reading, a line a fact; candidates last to first, at most eight of them."""
+    lines = []
+    for key, value in report.items():
+        if key in ("candidates", "split", "preprocessing", "refusal", "units") or value == []:
+            continue
+        for item in value if isinstance(value, list) else [value]:
+            lines.append(f"{key + ':':<15}{item}")
+    if "preprocessing" in report:
+        lines.append(f"{'preprocessing:':<15}{preprocessing_text(report['preprocessing'])}")
+    lines += candidate_lines(report)
+    if "split" in report:
+        split = report["split"]
+        lines.append(f"{'split:':<15}{split['tensor']} {split['shape']}: {split['reason']}")
+        rows, columns = split["grid"]
+        lines.append(f"{'units:':<15}{split['count']} {split['units']}s on a grid of {rows} x {columns}")
+    if report["refusal"]:
+        lines.append(f"{'refused:':<15}{report['refusal']}")
+    return "\n".join(lines)
+
+
+def preprocessing_text(fields: dict[str, Any]) -> str:
+    return (
+        f"{fields['name']}: {fields['height']} x {fields['width']} by {fields['fit']} {fields['crop']:g}, "
+        f"{fields['color']}, (x * {fields['scale']:.4g} - {list(fields['mean'])}) / {list(fields['std'])}; "
+        f"{fields['reason']}"
+    )
+
+
+def candidate_lines(report: dict[str, Any]) -> list[str]:
+    found = report.get("candidates", [])
+    shown = [f"{'candidate:':<15}{c['tensor']} {c['shape']} {c['form']} {c['grid']}" for c in found[::-1][:8]]
+    more = [f"{'':<15}and {len(found) - 8} earlier ones (--json lists all)"] if len(found) > 8 else []
+    return shown + more

@@ -1,0 +1,100 @@
+"""From a file to what is known of it before it is cut: its ends, its preprocessing, its measured shapes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .check import sample_inputs
+from .errors import ModelError
+from .graph.cut import expose
+from .graph.interface import find_logits, find_picture_input, find_rescaling
+from .graph.load import Graph, read_model
+from .graph.split import find_candidates
+from .labels import choose_labels
+from .preprocess import choose
+from .preprocess_config import find_config
+from .runtime.trial import trial
+from .types import Candidate, Labels, Logits, Measured, PictureInput, Preprocessing, Wishes
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model as far as it is known before it is cut; `samples` are three photographs as its input."""
+
+    graph: Graph
+    picture: PictureInput
+    logits: Logits
+    preprocessing: Preprocessing
+    labels: Labels
+    measured: Measured
+    candidates: tuple[Candidate, ...]
+    samples: NDArray[Any]
+
+
+def open_model(path: str | Path, wishes: Wishes) -> Opened:
+    """Read a model file, find its ends, and run it once in a child process under a memory limit.
+
+    Raises ModelError (or UnsafeModelError) with the reason why a file cannot be explained. Cost: a parse, a
+    process start and two or three forwards without graph optimisation.
+    """
+    graph = read_model(path)
+    picture = find_picture_input(graph.proto, wishes.layout)
+    logits = find_logits(graph.proto, picture.name, wishes.output)
+    config = config_beside(Path(path))
+    preprocessing = preprocessing_of(graph, picture, wishes, config)
+    samples = sample_inputs(preprocessing, picture)
+    measured = measure(graph, picture, samples, wishes.memory)
+    logits = with_classes(logits, measured)
+    candidates = find_candidates(graph.proto, picture, logits, measured.values)
+    labels = choose_labels(logits.classes, file=wishes.labels, metadata=graph.metadata, config=config)
+    return Opened(graph, picture, logits, preprocessing, labels, measured, tuple(candidates), samples)
+
+
+def preprocessing_of(
+    graph: Graph, picture: PictureInput, wishes: Wishes, config: Mapping[str, Any] | None
+) -> Preprocessing:
+    """Take what was asked for or recorded; without either, what the graph shows: does it rescale pixels itself?"""
+    rescaling = find_rescaling(graph.proto, picture.name)
+    named = (wishes.preprocessing, wishes.mean, wishes.std) != (None, None, None)
+    asked = partial(choose, picture, size=wishes.size, mean=wishes.mean, std=wishes.std)
+    chosen = asked(name=wishes.preprocessing, config=config, metadata=graph.metadata)
+    if named or not rescaling or "default" not in chosen.reason:
+        return chosen
+    raw = asked(name="raw", config=config, metadata=graph.metadata)
+    return replace(raw, reason=f"raw: the graph rescales pixels 0..255 itself ({rescaling})")
+
+
+def config_beside(path: Path) -> Mapping[str, Any] | None:
+    found = find_config(path.parent)
+    return found[0] if found else None
+
+
+def measure(graph: Graph, picture: PictureInput, samples: NDArray[Any], memory: int | None) -> Measured:
+    exposed = expose(graph.proto).SerializeToString()
+    return trial(exposed, samples[:2], free_batch=picture.free_batch, memory=memory)
+
+
+def with_classes(logits: Logits, measured: Measured) -> Logits:
+    """Fill in the number of classes that the run showed; refuse what is not a classifier after all."""
+    value = measured.values.get(logits.tensor)
+    if value is None or not value.shape or value.shape[0] != 1:
+        raise ModelError(f"expected class scores [1, classes] at {logits.tensor!r}, the run gave {value}")
+    classes = int(np.prod(value.shape[1:]))
+    if classes != max(value.shape[1:], default=0):
+        raise ModelError(f"expected class scores [1, classes] at {logits.tensor!r}, got the shape {value.shape}")
+    if classes < 2:
+        raise ModelError(
+            f"expected at least two classes, output {logits.output!r} has one score; "
+            "binary and regression heads are not explained yet"
+        )
+    if not value.finite:
+        raise ModelError(
+            f"the model gives scores that are not finite ({logits.tensor!r}) for a photograph; the file is damaged "
+            "or the preprocessing is wrong"
+        )
+    return replace(logits, classes=classes)

@@ -1,0 +1,1 @@
+"""Run graphs on a device; knows arrays and bytes, no explanations and no ONNX."""

@@ -1,0 +1,44 @@
+"""One ONNX Runtime session per graph, on a device, for as long as it is needed."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DdcamError, RunError
+from ..types import Device
+from .device import providers, require, runtime
+
+
+class Session:
+    """A loaded graph; `run` takes and returns NumPy arrays by name."""
+
+    def __init__(self, model: bytes, *, device: Device = "cpu", threads: int = 0) -> None:
+        """Load a graph from its bytes; `threads` 0 lets ONNX Runtime use all cores."""
+        ort = runtime()
+        options = ort.SessionOptions()
+        options.log_severity_level = 4
+        options.intra_op_num_threads = threads
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self.handle: Any = ort.InferenceSession(model, options, providers=providers(device))
+        except DdcamError:
+            raise
+        except Exception as error:  # ONNX Runtime's exceptions share no base class
+            raise RunError(f"ONNX Runtime cannot load the graph: {brief(error)}") from error
+        require(device, self.handle)
+        self.device = device
+        self.inputs: list[str] = [item.name for item in self.handle.get_inputs()]
+        self.outputs: list[str] = [item.name for item in self.handle.get_outputs()]
+
+    def run(self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str] | None = None) -> list[NDArray[Any]]:
+        """Run the graph once; raises RunError in one line."""
+        try:
+            return [np.asarray(value) for value in self.handle.run(outputs, dict(feeds))]
+        except Exception as error:  # ONNX Runtime's exceptions share no base class
+            raise RunError(f"ONNX Runtime failed: {brief(error)}") from error
+
+
+def brief(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]

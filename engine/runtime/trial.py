@@ -1,0 +1,70 @@
+"""Run an untrusted model for the first time: in a child process, under a memory and a time limit."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import ModelError, RunError, UnsafeModelError
+from ..types import Measured, Value
+
+SECONDS = 300
+BASE = 3 * 2**30
+"""Bytes that a small model may use; the usual classifiers stay far below at batch 2 with every tensor kept."""
+
+
+def trial(model: bytes, pictures: np.ndarray[Any, Any], *, free_batch: bool, memory: int | None = None) -> Measured:
+    """Run a model whose tensors are all outputs on two pictures `[2, ...]`; return what was seen.
+
+    `memory` is the most bytes that the run may add; the default is 3 GiB and six times the model. Raises
+    UnsafeModelError when that is exceeded, ModelError when the model cannot be run, RunError when it
+    crashes or does not end. Cost: a process start, two or three forwards without graph optimisation.
+    """
+    limit = memory or BASE + 6 * len(model)
+    with tempfile.TemporaryDirectory(prefix="ddcam-") as folder:
+        where = Path(folder)
+        (where / "model.onnx").write_bytes(model)
+        np.save(where / "pictures.npy", pictures)
+        if free_batch:
+            (where / "free.txt").touch()
+        return read(start(where, limit), limit)
+
+
+def start(folder: Path, limit: int) -> "subprocess.CompletedProcess[str]":
+    child = Path(__file__).with_name("trial_child.py")
+    command = [sys.executable, "-W", "ignore", str(child), str(folder), str(limit)]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise RunError(
+            f"the model did not finish one picture in {SECONDS} s; is there an endless loop in it?"
+        ) from error
+
+
+def read(child: "subprocess.CompletedProcess[str]", limit: int) -> Measured:
+    lines = child.stdout.strip().splitlines()
+    if child.returncode != 0 or not lines:
+        raise RunError(
+            f"the model crashed ONNX Runtime in its trial run (exit status {child.returncode}); the file is damaged "
+            "or uses what this version cannot run"
+        )
+    result = json.loads(lines[-1])
+    if result.get("error") == "memory":
+        raise UnsafeModelError(
+            f"the model needs more than {limit / 2**30:.1f} GiB for one picture; allow more with --memory if you trust it"
+        )
+    if "error" in result:
+        raise ModelError(f"ONNX Runtime cannot run the model: {result['text']}")
+    values = {name: value_of(facts) for name, facts in result["one"].items()}
+    two = result.get("two")
+    return Measured(values, two and {name: tuple(shape) for name, shape in two.items()})
+
+
+def value_of(facts: Mapping[str, Any]) -> Value:
+    same = tuple(facts.get("same", ()))
+    return Value(tuple(facts["shape"]), facts["dtype"], facts.get("finite", True), same)

@@ -1,0 +1,83 @@
+"""Scores of units become one saliency map: first over the grid of the features, then over the picture."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .types import Floats, Placement
+
+Map = NDArray[np.float32]
+
+ROUNDING = 1e-6
+"""A map that varies by less than this share of its maximum is constant: float32 knows seven digits."""
+
+
+def from_channels(scores: Floats, features: Floats) -> Map:
+    """Weight the channels by their scores: ReLU(sum_i scores_i * features_i).
+
+    scores `[n]`, features `[n, h, w]` -> `[h, w]`. A channel with score 0 is left out altogether, so an
+    infinity in a removed channel cannot spread.
+    """
+    kept = np.asarray(scores) != 0
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is reported by `is_blank`
+        weighted = np.tensordot(scores[kept].astype(np.float64), features[kept].astype(np.float64), axes=1)
+        return np.maximum(weighted, 0).astype(np.float32)
+
+
+def from_tokens(scores: Floats, grid: tuple[int, int]) -> Map:
+    """Lay the positive scores of the patch tokens on the patch grid, row by row: max(scores, 0).
+
+    scores `[h * w]`, grid `(h, w)` -> `[h, w]`.
+    """
+    return np.maximum(scores, 0).astype(np.float32).reshape(grid)
+
+
+def from_cells(scores: Floats, grid: tuple[int, int]) -> Map:
+    """Lay the positive scores of the cells on the feature grid, row by row; shapes as `from_tokens`."""
+    return from_tokens(scores, grid)
+
+
+def saliency_map(grid_map: Floats, placement: Placement) -> Map:
+    """Bring a map over the grid into the picture: bilinear inside the placement, 0 outside it, in 0..1.
+
+    grid_map `[h, w]` -> `[H, W]` of the original picture. Cell (i, j) has its centre at (i + 1/2, j + 1/2)
+    cells from the corner of the placement; beyond the outermost centres the border cells go on. Values are
+    divided by the maximum of the grid map; negative ones count as 0, and a map without a finite positive
+    maximum stays 0. A pixel belongs to the placement if its centre does.
+
+    Separable: rows `[H, h]` @ map @ columns `[w, W]`, so O(H W w) multiplications.
+    """
+    rows = _weights(placement.picture_height, placement.top, placement.bottom, grid_map.shape[0])
+    columns = _weights(placement.picture_width, placement.left, placement.right, grid_map.shape[1])
+    values: Map = np.matmul(rows @ _scaled(grid_map), columns.T)
+    return values
+
+
+def is_blank(grid_map: Floats) -> bool:
+    """Say whether a map points nowhere: not finite, nowhere positive, or the same everywhere."""
+    if not grid_map.size or not np.isfinite(grid_map).all() or grid_map.max() <= 0:
+        return True
+    return bool(np.ptp(grid_map) <= ROUNDING * np.abs(grid_map).max())
+
+
+def _weights(pixels: int, start: float, stop: float, cells: int) -> Map:
+    """Return `[pixels, cells]`: how much of each cell a pixel gets on one axis; rows outside are 0.
+
+    The two weights of a pixel are off by less than 2^-24 together, so in float32 their sum never exceeds 1.
+    """
+    centre = np.arange(pixels) + 0.5
+    inside = np.flatnonzero((centre >= start) & (centre < stop))
+    position = ((centre[inside] - start) / (stop - start) * cells - 0.5).clip(0, cells - 1)
+    lower = position.astype(np.intp)
+    share = position - lower
+    weights = np.zeros((pixels, cells), np.float32)
+    weights[inside, lower] = 1 - share
+    weights[inside, np.minimum(lower + 1, cells - 1)] += share
+    return weights
+
+
+def _scaled(grid_map: Floats) -> Map:
+    positive = np.maximum(grid_map.astype(np.float64), 0)
+    peak = float(positive.max(initial=0))
+    if not 0 < peak < np.inf:  # false for NaN too
+        return np.zeros(grid_map.shape, np.float32)
+    return (positive / peak).astype(np.float32)
