@@ -27,7 +27,7 @@ flag = functools.partial(click.option, is_flag=True, show_default="off")
 path_type = click.Path(path_type=Path)
 
 
-class Numbers(click.ParamType):
+class Numbers(click.ParamType[tuple[float, ...]]):
     """Numbers separated by commas (or by x, for sizes)."""
 
     name = "NUMBERS"

@@ -102,6 +102,7 @@ def describe_model(model: Model) -> dict[str, Any]:
         "file": graph.path.name,
         "sha256": graph.sha256,
         "opset": graph.opset,
+        "layout": model.opened.picture.layout,
         "output": logits.output,
         "logits": logits.tensor,
         "classes": logits.classes,

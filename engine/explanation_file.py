@@ -35,9 +35,10 @@ class Saved:
         if not path.is_file():
             return None
         try:
-            return np.load(path, allow_pickle=False)
+            array: NDArray[Any] = np.load(path, allow_pickle=False)
         except (OSError, ValueError) as error:
             raise ExplanationError(f"{path} is damaged: {error}; explain the picture again") from error
+        return array
 
 
 def write(
@@ -144,7 +145,8 @@ def require_form(manifest: Any, path: Path) -> None:
     try:
         count, subset = manifest["units"]["count"], manifest["subset"]
         strings = [manifest["predicate"], manifest["split"]["tensor"], manifest["units"]["kind"]]
-        strings += [manifest["model"]["sha256"], manifest["model"]["output"], manifest["picture"]["sha256"]]
+        strings += [manifest["model"][name] for name in ("sha256", "output", "layout")]
+        strings += [manifest["picture"]["sha256"]]
         numbers = [count, manifest["target"]["index"], *subset]
         Preprocessing(**manifest["preprocessing"])
         flags = [manifest["certificate"][name] for name in ("sufficient", "minimal")]

@@ -58,7 +58,7 @@ def open_model(path: str | Path, wishes: Wishes) -> Opened:
 def preprocessing_of(
     graph: Graph, picture: PictureInput, wishes: Wishes, config: Mapping[str, Any] | None
 ) -> Preprocessing:
-    """Take what was asked for or recorded; without either, what the graph shows: does it rescale pixels itself?"""
+    """Take what was asked for or recorded; without either, see whether the graph rescales pixels itself."""
     rescaling = find_rescaling(graph.proto, picture.name)
     named = (wishes.preprocessing, wishes.mean, wishes.std) != (None, None, None)
     asked = partial(choose, picture, size=wishes.size, mean=wishes.mean, std=wishes.std)

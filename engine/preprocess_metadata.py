@@ -156,4 +156,4 @@ def _listed(found: Mapping[str, str], key: str) -> object:
     try:
         return numbers(parse_json(text if text.startswith("[") else f"[{text}]"), key)
     except OptionError as error:
-        raise OptionError(f"{error} (in the model's metadata), or choose the preprocessing yourself") from None
+        raise OptionError(f"{key!r} in the model's metadata: {error}, or choose the preprocessing") from None

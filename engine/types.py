@@ -193,7 +193,10 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Certificate:
-    """What the unfolded head says of a subset S, asked one mask at a time; a margin > 0 means the predicate holds."""
+    """What the unfolded head says of a subset S, asked one mask at a time.
+
+    Margins are in logit units: the predicate holds where they are positive (for a confidence, or 0).
+    """
 
     sufficient: bool
     minimal: bool

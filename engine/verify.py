@@ -47,8 +47,16 @@ def verify(
     forward, and |S| + 3 head runs.
     """
     manifest = saved.manifest
-    split, unit = manifest["split"]["tensor"], manifest["units"]
-    wishes = Wishes(unit["kind"], split, manifest["model"]["output"], device=device, threads=threads)
+    unit, fitted = manifest["units"], preprocessing_of(saved)
+    wishes = Wishes(
+        units=unit["kind"],
+        split=manifest["split"]["tensor"],
+        output=manifest["model"]["output"],
+        layout=manifest["model"]["layout"],
+        size=(fitted.height, fitted.width),
+        device=device,
+        threads=threads,
+    )
     loaded = load(model, wishes)
     require_same(loaded.opened.graph.sha256, manifest["model"]["sha256"], f"model {model}")
     if loaded.split.count != unit["count"]:
@@ -68,15 +76,15 @@ def evidence(
         require_same(picture.sha256, saved.manifest["picture"]["sha256"], f"picture {picture.name}")
         inputs, _ = prepare(picture, preprocessing_of(saved), model.opened.picture)
         return inputs, None, f"the picture {picture.name}"
-    inputs = saved.array("input")
-    if inputs is not None:
+    given = saved.array("input")
+    if given is not None:
         expected = model.opened.samples[:1]
-        require_form(inputs, expected.shape[:1] + inputs.shape[1:], str(expected.dtype), "input.npy")
-        return inputs, None, "the kept model input"
-    features = saved.array("features")
-    if features is not None:
-        require_form(features, model.split.shape, model.split.dtype, "features.npy")
-        return None, features, "the kept features"
+        require_form(given, expected.shape[:1] + given.shape[1:], str(expected.dtype), "input.npy")
+        return given, None, "the kept model input"
+    kept = saved.array("features")
+    if kept is not None:
+        require_form(kept, model.split.shape, model.split.dtype, "features.npy")
+        return None, kept, "the kept features"
     raise ExplanationError("this explanation kept no arrays; give the picture too, or explain with --keep-arrays")
 
 

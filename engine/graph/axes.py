@@ -2,7 +2,7 @@
 
 import onnx
 
-from .walk import attribute, consumers, initializers, producers
+from .walk import consumers, initializers, integers, producers
 
 CHANNEL_FIRST = frozenset(
     {"Conv", "ConvInteger", "QLinearConv", "FusedConv", "ConvTranspose", "MaxPool", "AveragePool", "LpPool"}
@@ -85,14 +85,13 @@ class Neighbours:
 
     def kept_by(self, node: onnx.NodeProto) -> int | None:
         """Return the one axis besides the batch that a reduction keeps."""
-        axes = attribute(node, "axes")
-        if axes is None and len(node.input) > 1 and node.input[1] in self.weights:
+        axes = integers(node, "axes")
+        if not axes and len(node.input) > 1 and node.input[1] in self.weights:
             axes = onnx.numpy_helper.to_array(self.weights[node.input[1]]).ravel().tolist()
-        reduced = {int(a) % 4 for a in axes} if isinstance(axes, list) else set()
+        reduced = {axis % 4 for axis in axes}
         kept = {1, 2, 3} - reduced
         return kept.pop() if len(kept) == 1 and len(reduced) == 2 else None
 
 
 def permutation(node: onnx.NodeProto) -> list[int]:
-    order = attribute(node, "perm")
-    return [int(i) for i in order] if isinstance(order, list) else [3, 2, 1, 0]
+    return integers(node, "perm") or [3, 2, 1, 0]

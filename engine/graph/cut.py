@@ -15,7 +15,7 @@ from ..errors import SplitError
 from ..types import Logits, Measured, Split, Value
 from .load import opset
 from .quantization import Quantization
-from .walk import SHAPE_READERS, attribute, downstream, initializers, reads
+from .walk import SHAPE_READERS, downstream, initializers, integer, reads
 
 FEATURES, MASK, LOGITS = "ddcam_features", "ddcam_mask", "ddcam_logits"
 """Names of the inputs and the output of a masked head."""
@@ -57,7 +57,8 @@ def masked_head(head: onnx.ModelProto, split: Split, logits: Logits, quantized: 
     ]
     outputs = [helper.make_tensor_value_info(LOGITS, onnx.TensorProto.FLOAT, ["N", logits.classes])]
     nodes = [*masking, *head.graph.node, *reading]
-    return assemble(head, nodes, inputs, outputs, [*tensors, *more]).SerializeToString()
+    content: bytes = assemble(head, nodes, inputs, outputs, [*tensors, *more]).SerializeToString()
+    return content
 
 
 def mask_nodes(split: Split, quantization: Quantization | None) -> Built:
@@ -143,8 +144,7 @@ def shape_nodes(node: onnx.NodeProto, measured: Measured, source: str) -> list[o
         if two != one:
             raise SplitError(f"cannot split at {source!r}: the rest of the model asks for the size of {name!r}")
         return [constant_node(node.output[0], np.array(int(np.prod(one)), np.int64))]
-    start, end = attribute(node, "start"), attribute(node, "end")
-    wanted = range(len(one))[slice(start, end)]
+    wanted = range(len(one))[slice(integer(node, "start"), integer(node, "end"))]
     if two == one:
         return [constant_node(node.output[0], np.array([one[i] for i in wanted], np.int64))]
     prefix = f"{node.output[0]}_ddcam"

@@ -6,7 +6,7 @@ import onnx
 
 from ..errors import ModelError, OptionError
 from ..types import Activation, Layout, Logits, PictureInput, Tensor
-from .walk import attribute, consumers, downstream, feeds, initializers, producers
+from .walk import consumers, downstream, feeds, initializers, integer, integers, producers
 
 PASSING = frozenset(
     {"Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Cast", "Dropout", "QuantizeLinear"}
@@ -74,11 +74,10 @@ def layout_of(proto: onnx.ModelProto, tensor: Tensor, asked: Layout | None) -> t
 def layout_by_reader(proto: onnx.ModelProto, tensor: Tensor) -> tuple[Layout, int]:
     weights = initializers(proto.graph)
     for node in consumers(proto.graph).get(tensor.name, []):
-        if node.op_type == "Transpose" and list(attribute(node, "perm") or []) == [0, 3, 1, 2]:  # type: ignore[call-overload]
+        if node.op_type == "Transpose" and integers(node, "perm") == [0, 3, 1, 2]:
             return "NHWC", tensor.shape[3] or 3
         if node.op_type == "Conv" and node.input[1] in weights:
-            group = attribute(node, "group") or 1
-            return "NCHW", weights[node.input[1]].dims[1] * int(group)  # type: ignore[call-overload]
+            return "NCHW", weights[node.input[1]].dims[1] * (integer(node, "group") or 1)
     return "NCHW", tensor.shape[1] or 3
 
 
@@ -105,9 +104,9 @@ def find_logits(proto: onnx.ModelProto, picture: str, output: str | None = None)
     """
     info = choose_output(proto, picture, output)
     made = producers(proto.graph)
-    name, node = info.name, made.get(info.name)
+    node = made.get(info.name)
     while node is not None and node.op_type in PASSING:
-        name, node = node.input[0], made.get(node.input[0])
+        node = made.get(node.input[0])
     tensor = tensor_of(info)
     classes = max((d or 0 for d in tensor.shape[1:]), default=0)
     plain = Logits(info.name, info.name, classes, "none", f"output {info.name!r} as it is: no softmax before it")
@@ -128,16 +127,23 @@ def final_activation(node: onnx.NodeProto, made: dict[str, onnx.NodeProto]) -> t
         case "Sigmoid" | "QLinearSigmoid":
             return node.input[0], "sigmoid", node.op_type
         case "Div":
-            over, under = (made.get(name) for name in node.input)
-            if over is None or under is None or (over.op_type, under.op_type) != ("Exp", "ReduceSum"):
-                return None
-            if under.input[0] != over.output[0]:
-                return None
-            before = made.get(over.input[0])
-            if before is not None and before.op_type == "Sub" and is_max(before, made):
-                return before.input[0], "softmax", "exp / sum(exp)"
-            return over.input[0], "softmax", "exp / sum(exp)"
+            before = written_out_softmax(node, made)
+            return (before, "softmax", "exp / sum(exp)") if before else None
     return None
+
+
+def written_out_softmax(div: onnx.NodeProto, made: dict[str, onnx.NodeProto]) -> str | None:
+    """Return the tensor that enters exp(x) / sum(exp(x)), with or without its maximum taken off first."""
+    over, under = (made.get(name) for name in div.input)
+    if over is None or under is None or (over.op_type, under.op_type) != ("Exp", "ReduceSum"):
+        return None
+    if under.input[0] != over.output[0]:
+        return None
+    entering: str = over.input[0]
+    before = made.get(entering)
+    if before is not None and before.op_type == "Sub" and is_max(before, made):
+        return str(before.input[0])
+    return entering
 
 
 def is_max(sub: onnx.NodeProto, made: dict[str, onnx.NodeProto]) -> bool:
@@ -152,7 +158,7 @@ def choose_output(proto: onnx.ModelProto, picture: str, asked: str | None) -> on
     computed from.
     """
     below = downstream(proto.graph, [picture])
-    outputs = {o.name: o for o in proto.graph.output}
+    outputs: dict[str, onnx.ValueInfoProto] = {o.name: o for o in proto.graph.output}
     listed = "; ".join(describe_output(o) for o in outputs.values())
     if asked is not None:
         if asked not in outputs:

@@ -1,4 +1,4 @@
-"""Is the head additive: does the graph show nothing but linear operators between the split and the logits?"""
+"""Tell an additive head by its graph: nothing but linear operators between the split and the logits."""
 
 import onnx
 

@@ -1,10 +1,11 @@
-"""Read an ONNX file without trusting it: size, syntax, external data, operators, sizes; nothing is run here."""
+"""Read an ONNX file without trusting it: syntax, external data, operators, sizes; nothing is run here."""
 
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
+import onnx.inliner
 
 from ..errors import CheckError, ModelError, UnsafeModelError
 from .external import inline_external_data
@@ -85,9 +86,10 @@ def inline_functions(proto: onnx.ModelProto) -> onnx.ModelProto:
     if not proto.functions:
         return proto
     try:
-        return onnx.inliner.inline_local_functions(proto)
+        inlined: onnx.ModelProto = onnx.inliner.inline_local_functions(proto)
     except Exception as error:  # the binding raises bare RuntimeErrors and ValueErrors of C++
         raise ModelError(f"the model's local functions cannot be inlined: {one_line(error)}") from error
+    return inlined
 
 
 def check(proto: onnx.ModelProto) -> tuple[str, ...]:
@@ -109,7 +111,8 @@ def valid_bytes(proto: onnx.ModelProto, what: str) -> bytes:
         onnx.checker.check_model(proto)
     except Exception as error:  # ValidationError, and RuntimeErrors from the C++ side
         raise CheckError(f"{what} came out invalid: {one_line(error)}; please report this model") from error
-    return proto.SerializeToString()
+    content: bytes = proto.SerializeToString()
+    return content
 
 
 def one_line(error: BaseException, limit: int = 200) -> str:

@@ -145,7 +145,8 @@ def entering_attention(proto: onnx.ModelProto, candidates: list[Candidate], ends
     tokens = [c for c in candidates if c.form == "tokens"]
     attention = [i for i, node in enumerate(path) if is_attention(node, path)]
     before = [c for c in tokens if attention and made[c.tensor.name] < attention[-1]]
-    return (before or tokens or [None])[-1]
+    found = before or tokens
+    return found[-1] if found else None
 
 
 def is_attention(node: onnx.NodeProto, path: list[onnx.NodeProto]) -> bool:

@@ -16,6 +16,16 @@ def attribute(node: onnx.NodeProto, name: str) -> object:
     return None
 
 
+def integer(node: onnx.NodeProto, name: str) -> int | None:
+    value = attribute(node, name)
+    return value if isinstance(value, int) else None
+
+
+def integers(node: onnx.NodeProto, name: str) -> list[int]:
+    value = attribute(node, name)
+    return [int(item) for item in value] if isinstance(value, list) else []
+
+
 def reads(node: onnx.NodeProto) -> list[str]:
     """List every tensor of the surrounding graph that a node reads, those captured by its subgraphs included."""
     names = [name for name in node.input if name]

@@ -56,7 +56,8 @@ def read(child: "subprocess.CompletedProcess[str]", limit: int) -> Measured:
     result = json.loads(lines[-1])
     if result.get("error") == "memory":
         raise UnsafeModelError(
-            f"the model needs more than {limit / 2**30:.1f} GiB for one picture; allow more with --memory if you trust it"
+            f"the model needs more than {limit / 2**30:.1f} GiB for one picture; "
+            "allow more with --memory if you trust it"
         )
     if "error" in result:
         raise ModelError(f"ONNX Runtime cannot run the model: {result['text']}")

@@ -52,8 +52,9 @@ def measure(folder: Path) -> dict[str, object]:
     both = batch_of_two(session, name, pictures) if (folder / "free.txt").exists() else None
     rows = [key for key, value in first.items() if value.ndim == 3]
     second = run(session, name, pictures[1:2]) if both is None and rows else {}
-    seen = {key: second[key] if second else both[key][1:2] for key in rows if second or len(both[key]) == 2}
-    result: dict[str, object] = {"one": {key: describe(value, seen.get(key)) for key, value in first.items()}}
+    if both is not None:
+        second = {key: both[key][1:2] for key in rows if len(both[key]) == 2}
+    result: dict[str, object] = {"one": {key: describe(value, second.get(key)) for key, value in first.items()}}
     if both is not None:
         result["two"] = {key: value.shape for key, value in both.items()}
     return result

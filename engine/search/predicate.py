@@ -79,7 +79,7 @@ class Predicate:
     def margins(self, logits: Floats) -> Reals:
         """Return how far each row of `logits` [B, C] is from losing the predicate, [B] in logit units.
 
-        top1: z_t - best rival; topk:K: z_t - K-th best rival; confidence:T: log p(S) - log(T p(U)), and
+        top1: z_t - best rival; topk:K: z_t - K-th best rival; confidence:T: log-odds of p(S) - log-odds of T p(U), and
         the smaller of that and the top1 margin where the target is the argmax of the full set.
         NaN where the logits are not finite enough to tell. Cost: a few passes over [B, C].
         """
@@ -192,17 +192,31 @@ def _topk(asked: Predicate, count: float, logits: Reals) -> Terms:
 
 
 def _confidence(asked: Predicate, share: float, logits: Reals) -> Terms:
-    least = np.log(share) + _log_probability(asked, asked.full[None])
-    weak = _log_probability(asked, logits) - least
+    weak = _log_odds(asked, logits) - _least_log_odds(asked, share)
     on_top = asked.target == asked.full.argmax()
     return Terms(_top1(asked, share, logits).strict if on_top else _never(logits), weak)
 
 
-def _log_probability(asked: Predicate, logits: Reals) -> Reals:
+def _least_log_odds(asked: Predicate, share: float) -> float:
+    """Return the log-odds of `share` times the full set's probability; of exactly that probability for 1."""
+    full = float(_log_odds(asked, asked.full[None])[0])
+    if share == 1:
+        return full
+    least = np.log(share) - np.logaddexp(0.0, -full)
+    return float(least - np.log1p(-np.exp(least)))
+
+
+def _log_odds(asked: Predicate, logits: Reals) -> Reals:
+    """Return log(p / (1 - p)) of the target: its logit against all rivals together.
+
+    The probability itself says little near 1: there a whole logit is less than the rounding band.
+    """
+    target = logits[:, asked.target]
     if asked.activation == "sigmoid":
-        return np.asarray(-np.logaddexp(0.0, -logits[:, asked.target]))
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    return np.asarray(shifted[:, asked.target] - np.log(np.exp(shifted).sum(axis=1)))
+        return target
+    rivals = np.delete(logits, asked.target, axis=1)
+    most = rivals.max(axis=1, keepdims=True)
+    return np.asarray(target - most[:, 0] - np.log(np.exp(rivals - most).sum(axis=1)))
 
 
 def _never(logits: Reals) -> Reals:

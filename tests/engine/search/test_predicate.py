@@ -101,16 +101,26 @@ def test_topk_keeps_exactly_where_fewer_than_k_rivals_reach_the_target(logits: A
     st.integers(0, 3),
     st.sampled_from(["softmax", "sigmoid"]),
 )
-def test_confidence_margin_is_the_log_ratio_of_probabilities(
+def test_confidence_margin_is_the_difference_of_log_odds(
     logits: Any, full: Any, target: int, activation: Any
 ) -> None:
     asked = predicate("confidence:0.7", target, full, activation)
-    ratio = probabilities(logits, activation)[:, target] / (0.7 * probabilities(full, activation)[target])
-    expected = np.log(ratio)
+    shares = probabilities(logits, activation)[:, target]
+    least = 0.7 * probabilities(full, activation)[target]
+    expected = np.log(shares / (1 - shares)) - np.log(least / (1 - least))
     if target == full.argmax():
         expected = np.minimum(expected, logits[:, target] - np.delete(logits, target, axis=1).max(axis=1))
 
     np.testing.assert_allclose(asked.margins(logits), expected, rtol=1e-9, atol=1e-9)
+
+
+@given(st.floats(-2000, 2000), st.floats(0.01, 1))
+def test_confidence_at_extreme_logits_neither_warns_nor_loses_the_full_set(target: float, share: float) -> None:
+    full = np.array([target, 0.0, -3.0])
+    asked = predicate(f"confidence:{share}", 0, full, "softmax")
+
+    assert asked.keeps(full[None]).all()
+    assert np.isfinite(asked.margins(full[None])).all()
 
 
 def test_confidence_of_the_decision_also_keeps_the_decision() -> None:
@@ -149,13 +159,14 @@ def test_confidence_1_keeps_the_full_set_in_any_batch_and_layout(
         assert asked.close(rows)[place]
 
 
-def test_equality_is_kept_at_a_thousand_classes_and_just_below_is_lost() -> None:
-    full = np.random.default_rng(0).normal(size=1000)
-    target = int(full.argmax())
-    asked = predicate("confidence:1", target, full, "softmax")
-    less = full - 1e-9 * (np.arange(1000) == target)
+@pytest.mark.parametrize("layout", [np.ascontiguousarray, np.asfortranarray])
+def test_equality_is_kept_at_a_thousand_classes_and_just_below_is_lost(layout: Any) -> None:
+    for seed in range(20):
+        full = np.random.default_rng(seed).normal(size=1000)
+        target = int(full.argmax())
+        asked = predicate("confidence:1", target, full, "softmax")
+        less = full - 1e-9 * (np.arange(1000) == target)
 
-    for layout in (np.ascontiguousarray, np.asfortranarray):
         assert asked.keeps(layout(np.stack([less, full, less]))).tolist() == [False, True, False]
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ddcam.engine.errors import OptionError
-from ddcam.engine.search import SEARCHES, Gate, Outcome, search
+from ddcam.engine.search import SEARCHES, Gate, Outcome, search, search_with
 from ddcam.engine.search.gate import Mask
 
 searches = pytest.mark.parametrize("name", SEARCHES)
@@ -53,6 +53,14 @@ def test_one_unit_needs_no_further_probe(name: str) -> None:
 
     assert search(name, count_gate({1}, 1, asked)) == ((0,), Outcome.ONE_MINIMAL)
     assert asked == [1, 0]
+
+
+def test_a_search_of_your_own_runs_behind_the_same_two_questions() -> None:
+    asked: list[int] = []
+    gate = count_gate({4}, 4, asked)
+
+    assert search_with(lambda _: (7,), gate) == ((7,), Outcome.ONE_MINIMAL)
+    assert asked == [4, 0]
 
 
 def test_an_unknown_search_is_refused_with_what_exists() -> None:

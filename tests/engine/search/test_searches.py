@@ -188,20 +188,20 @@ def test_one_at_a_time_asks_exactly_what_the_definition_asks(
     name: str, family: Callable[[np.random.Generator, int], Table]
 ) -> None:
     for seed in range(50):
-        table = random_table(family, seed, 8)
+        table = random_table(family, seed, 12)
         asked: list[int] = []
         expected: list[int] = []
 
         def ask(masks: Mask, table: Table = table, asked: list[int] = asked) -> Mask:
-            asked.extend(masks @ 2 ** np.arange(8))
-            return ask_table(table, 8)(masks)
+            asked.extend(masks @ 2 ** np.arange(12))
+            return ask_table(table, 12)(masks)
 
         def keeps(subset: list[int], table: Table = table, expected: list[int] = expected) -> bool:
             expected.append(sum(1 << unit for unit in subset))
             return keeps_table(table)(subset)
 
-        SEARCHES[name](Gate(ask, 8, 1))
-        REFERENCES[name](keeps, 8)
+        SEARCHES[name](Gate(ask, 12, 1))
+        REFERENCES[name](keeps, 12)
 
         assert asked == expected
 

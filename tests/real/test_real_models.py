@@ -1,0 +1,146 @@
+"""Every real model is explained or refused with a true reason, and what is said of it is true."""
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+from ddcam import explain, inspect, load, open_explanation, open_image, save, verify
+from ddcam.engine import Model, split_files
+from ddcam.engine.errors import ModelError
+from ddcam.engine.preprocess import prepare
+from ddcam.engine.types import Wishes
+
+pytestmark = pytest.mark.data
+MODELS = ("mobilenetv2_torch_nchw_f32_logits_opset13", "squeezenet1.1_nchw_f32_opset7")
+EXPECTED_SPLITS = {"squeezenet1.1_nchw_f32_opset7": "squeezenet0_concat7"}
+
+
+def run_plainly(file: Path, inputs: np.ndarray, output: str) -> np.ndarray:
+    """Run a model with ONNX Runtime and nothing else."""
+    session = ort.InferenceSession(file, providers=["CPUExecutionProvider"])
+    return session.run([output], {session.get_inputs()[0].name: inputs})[0].ravel()
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    odds = np.exp(logits.astype(np.float64) - logits.max())
+    return odds / odds.sum()
+
+
+def explainable(entries: list[dict[str, Any]]) -> list[tuple[dict[str, Any], Model]]:
+    return [(e, load(e["file"], preprocessing=e["preset"])) for e in entries if not e["name"].startswith("detectors")]
+
+
+@pytest.fixture(scope="module")
+def models(entries: list[dict[str, Any]]) -> list[tuple[dict[str, Any], Model]]:
+    return explainable(entries)
+
+
+def test_the_detector_is_refused_with_its_outputs_named(entries: list[dict[str, Any]]) -> None:
+    detector = next(e for e in entries if e["name"].startswith("detectors"))
+
+    with pytest.raises(ModelError, match=r"scores float32\[1, 4420, 2\]; boxes float32\[1, 4420, 4\]"):
+        load(detector["file"])
+    assert "Detectors" in inspect(detector["file"])["refusal"]
+
+
+def test_every_classifier_is_explained_certified_and_verified(
+    models: list[tuple[dict[str, Any], Model]], tmp_path: Path
+) -> None:
+    for number, (entry, model) in enumerate(models):
+        for picture, preserve in zip(entry["pictures"], ("top1", "confidence:0.9", "confidence:0.5"), strict=True):
+            explanation = explain(model, picture, preserve=preserve)
+            folder = tmp_path / f"{number}-{preserve.replace(':', '-')}"
+            save(explanation, folder, keep_arrays=True)
+
+            assert explanation.attribution.certificate.holds, (entry["name"], preserve)
+            assert explanation.saliency.shape == picture.pixels.shape[:2]
+        assert verify(open_explanation(folder), entry["file"]).agrees, entry["name"]
+
+
+def test_every_classifier_predicts_what_plain_onnx_runtime_predicts(
+    models: list[tuple[dict[str, Any], Model]],
+) -> None:
+    for entry, model in models:
+        opened = model.opened
+        for picture in entry["pictures"]:
+            inputs, _ = prepare(picture, opened.preprocessing, opened.picture)
+            plain = run_plainly(entry["file"], inputs, opened.logits.output).astype(np.float64)
+            if opened.logits.activation == "none":
+                plain = softmax(plain)
+            if "Log" in opened.logits.reason:
+                plain = np.exp(plain)
+            if plain.max() > 1:  # probabilities in 8 bit
+                plain = plain / 256
+            target = explain(model, picture).target
+            step = {"float16": 2e-2, "uint8": 5e-2, "int8": 5e-2}
+            coarse = max([step.get(v.dtype, 1e-4) for v in opened.measured.values.values()])
+
+            assert plain[target.index] >= plain.max() - coarse, entry["name"]
+            assert abs(plain[target.index] - target.probability) <= coarse, entry["name"]
+
+
+def test_every_classifier_is_split_into_two_files_that_agree_with_it(
+    entries: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    for number, entry in enumerate(e for e in entries if not e["name"].startswith("detectors")):
+        folder = tmp_path / str(number)
+        wishes = Wishes(preprocessing=entry["preset"])
+        tensor, difference = split_files(entry["file"], folder, wishes)
+        head = ort.InferenceSession(folder / "head.onnx", providers=["CPUExecutionProvider"])
+
+        assert [i.name for i in head.get_inputs()] == [tensor]
+        assert difference <= 1e-4 or "fp16" in entry["name"] or any(q in entry["name"] for q in ("qdq", "int8"))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_twenty_photographs_are_certified_and_verified(
+    name: str, data: Path, photographs: list[Path], tmp_path: Path
+) -> None:
+    file = data / "models" / "imagenet" / f"{name}.onnx"
+    model = load(file)
+    for path in photographs[:20]:
+        save(explain(model, path), tmp_path / path.stem)
+        saved = open_explanation(tmp_path / path.stem)
+
+        assert saved.manifest["outcome"] == "one-minimal"
+        assert saved.manifest["certificate"]["minimal"]
+        assert saved.manifest["certificate"]["sufficient"]
+    verdict = verify(saved, file, open_image(path))
+    assert verdict.agrees
+    assert model.split.tensor == EXPECTED_SPLITS.get(name, model.split.tensor)
+
+
+def test_answers_do_not_depend_on_batch_or_threads(entries: list[dict[str, Any]]) -> None:
+    """Batch sizes 1, 7 and 64 and 1 and 2 threads give the same subset on every kind of head."""
+    for entry in (e for e in entries if not e["name"].startswith("detectors")):
+        subsets = set()
+        for batch, threads in itertools.product((1, 7, 64), (1, 2)):
+            model = load(entry["file"], preprocessing=entry["preset"], batch=batch, threads=threads)
+            found = [explain(model, p, preserve="confidence:0.9").attribution.subset for p in entry["pictures"][:2]]
+            subsets.add(tuple(found))
+
+        assert len(subsets) == 1, entry["name"]
+
+
+def test_maps_lie_on_the_object_more_than_chance(data: Path, photographs: list[Path]) -> None:
+    """Energy of the map inside the ground-truth boxes against the share of the picture that they cover."""
+    boxes = json.loads((data / "labels" / "imagenet_val160_boxes.json").read_text(encoding="utf-8"))
+    model = load(data / "models" / "imagenet" / f"{MODELS[0]}.onnx")
+    energy, cover = [], []
+    for path in photographs[:40]:
+        explanation = explain(model, path, preserve="confidence:0.9")
+        if explanation.target.index != boxes[path.name]["label"]:
+            continue
+        inside = np.zeros(explanation.saliency.shape, bool)
+        for x0, y0, x1, y1 in boxes[path.name]["boxes_xyxy"]:
+            inside[y0:y1, x0:x1] = True
+        energy.append(explanation.saliency[inside].sum() / explanation.saliency.sum())
+        cover.append(inside.mean())
+
+    assert len(energy) >= 20
+    assert np.mean(energy) > np.mean(cover) + 0.05
