@@ -1,5 +1,6 @@
 """What each predicate keeps: ties, equality, extreme logits, and the rounding band."""
 
+from decimal import Decimal, getcontext
 from typing import Any
 
 import numpy as np
@@ -95,6 +96,13 @@ def test_topk_keeps_exactly_where_fewer_than_k_rivals_reach_the_target(logits: A
     assert (asked.margins(logits) > 0).tolist() == expected
 
 
+def exact_probability(logits: Any, target: int, activation: str) -> Decimal:
+    """Compute a probability with a hundred digits, enough to see 1 - p where float64 cannot."""
+    getcontext().prec = 100
+    odds = [Decimal(float(z)).exp() for z in logits]
+    return odds[target] / (sum(odds) if activation == "softmax" else 1 + odds[target])
+
+
 @given(
     REALS,
     hnp.arrays(np.float64, 4, elements=st.floats(-5, 5)),
@@ -105,9 +113,9 @@ def test_confidence_margin_is_the_difference_of_log_odds(
     logits: Any, full: Any, target: int, activation: Any
 ) -> None:
     asked = predicate("confidence:0.7", target, full, activation)
-    shares = probabilities(logits, activation)[:, target]
-    least = 0.7 * probabilities(full, activation)[target]
-    expected = np.log(shares / (1 - shares)) - np.log(least / (1 - least))
+    least = Decimal(0.7) * exact_probability(full, target, activation)
+    shares = [exact_probability(row, target, activation) for row in logits]
+    expected = np.array([float((p / (1 - p)).ln() - (least / (1 - least)).ln()) for p in shares])
     if target == full.argmax():
         expected = np.minimum(expected, logits[:, target] - np.delete(logits, target, axis=1).max(axis=1))
 
@@ -116,7 +124,7 @@ def test_confidence_margin_is_the_difference_of_log_odds(
 
 @given(st.floats(-2000, 2000), st.floats(0.01, 1))
 def test_confidence_at_extreme_logits_neither_warns_nor_loses_the_full_set(target: float, share: float) -> None:
-    full = np.array([target, 0.0, -3.0])
+    full = np.array([target, 3000.0, -3.0])  # not the decision, so that the probability alone is asked for
     asked = predicate(f"confidence:{share}", 0, full, "softmax")
 
     assert asked.keeps(full[None]).all()
