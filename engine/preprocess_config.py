@@ -1,5 +1,6 @@
 """What a configuration file beside the model says of the preprocessing: Hugging Face, timm or ddcam's own."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def find_config(folder: Path) -> tuple[Mapping[str, Any], Path] | None:
     1 MB, is not a JSON object or does not hold what it should.
     """
     for path in (folder / name for name in FILES):
-        if not path.is_file():
+        if not os.path.isfile(path):  # False, not an error, in a folder that may not be searched
             continue
         try:
             data = _read(path)
@@ -140,7 +141,8 @@ def _frame(data: Mapping[str, Any]) -> Frame:
     """Size, fit and crop; nothing where the pictures are not resized."""
     if not _flag(data, "do_resize", True) or data.get("size") is None:
         return None, None, None
-    target = _box(data["crop_size"], "crop_size") if _flag(data, "do_center_crop", "crop_size" in data) else None
+    cropped = _flag(data, "do_center_crop", True) and data.get("crop_size") is not None
+    target = _box(data["crop_size"], "crop_size") if cropped else None
     edge, box = _edge_or_box(data, target)
     if box is not None:
         height, width = target or box

@@ -24,7 +24,7 @@ def tensor_of(info: onnx.ValueInfoProto) -> Tensor:
 
 
 def dtype_of(element: int) -> str:
-    if element == onnx.TensorProto.UNDEFINED:
+    if element == onnx.TensorProto.UNDEFINED or element not in onnx.TensorProto.DataType.values():
         return "undefined"
     return onnx.helper.tensor_dtype_to_np_dtype(element).name
 

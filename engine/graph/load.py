@@ -8,7 +8,7 @@ import onnx
 import onnx.inliner
 
 from ..errors import CheckError, ModelError, UnsafeModelError
-from .external import inline_external_data
+from .external import inline_external_data, tensors
 from .safety import refuse_unsafe
 
 LARGEST_FILE = 2**31 - 1
@@ -54,18 +54,20 @@ def read_model(path: str | Path) -> Graph:
 
 
 def read_bytes(path: Path) -> bytes:
-    if not path.exists():
-        raise ModelError(f"no such model file: {path}; give the path of an .onnx file")
-    if not path.is_file():
-        raise ModelError(f"expected an .onnx file, {path} is not a regular file; give the file itself")
     try:
+        if not path.exists():
+            raise ModelError(f"no such model file: {path}; give the path of an .onnx file")
+        if not path.is_file():
+            raise ModelError(f"expected an .onnx file, {path} is not a regular file; give the file itself")
         if path.stat().st_size > LARGEST_FILE:
             raise ModelError(f"{path} is over 2 GB; ddcam reads models whose file and weights are under 2 GB")
         content = path.read_bytes()
     except OSError as error:
-        raise ModelError(f"cannot read {path}: {error.strerror}; check the file's permissions") from error
+        raise ModelError(f"cannot read {path}: {error.strerror}; check the file's name and permissions") from error
     if not content:
         raise ModelError(f"{path} is empty (0 bytes); give a complete .onnx file")
+    if content.startswith(b"version https://git-lfs"):
+        raise ModelError(f"{path} is not an ONNX model but a Git LFS pointer to one; fetch it with git lfs pull")
     return content
 
 
@@ -98,11 +100,23 @@ def check(proto: onnx.ModelProto) -> tuple[str, ...]:
         onnx.checker.check_model(proto)
     except Exception as error:  # ValidationError, and RuntimeErrors from the C++ side
         raise ModelError(f"the model is not valid ONNX: {one_line(error)}") from error
+    for tensor in tensors(proto):
+        require_readable(tensor)
     try:
         onnx.shape_inference.infer_shapes(proto, strict_mode=True)
     except Exception as error:  # InferenceError, and RuntimeErrors from the C++ side
         return (f"shape inference disagrees with the file: {one_line(error)}",)
     return ()
+
+
+def require_readable(tensor: onnx.TensorProto) -> None:
+    """Raise where a tensor's type, shape and bytes do not fit together, which onnx's checker does not always see."""
+    try:
+        onnx.numpy_helper.to_array(tensor)
+    except Exception as error:  # ValueError, KeyError, TypeError, ..., by what is wrong
+        raise ModelError(
+            f"the weight {tensor.name!r} is damaged: its type, shape and bytes do not fit together; copy the file again"
+        ) from error
 
 
 def valid_bytes(proto: onnx.ModelProto, what: str) -> bytes:

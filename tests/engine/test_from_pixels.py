@@ -20,9 +20,9 @@ def test_arrays_become_rgb_pictures():
 
 
 def test_alpha_is_laid_over_white():
-    rgba = np.array([[[10, 20, 30, 255], [10, 20, 30, 0], [0, 100, 255, 128]]], np.uint8)
+    rgba = np.array([[[10, 20, 30, 255], [10, 20, 30, 0], [0, 100, 254, 127]]], np.uint8)
 
-    assert from_pixels(rgba).pixels.tolist() == [[[10, 20, 30], [255, 255, 255], [127, 177, 255]]]
+    assert from_pixels(rgba).pixels.tolist() == [[[10, 20, 30], [255, 255, 255], [128, 178, 255]]]
 
 
 def test_a_picture_keeps_its_pixels_when_the_array_changes():

@@ -91,6 +91,7 @@ def refused(call, *args):
         ),
         (VIT | {"do_center_crop": False, "crop_size": 224, "size": 256}, ((256, 256), "stretch", 1.0)),
         (VIT | {"do_resize": False}, (None, None, None)),
+        (VIT | {"do_center_crop": True}, ((224, 224), "stretch", 1.0)),
         (
             VIT | {"do_center_crop": True, "crop_size": 289, "size": {"height": 346, "width": 346}},
             ((289, 289), "stretch", 289 / 346),
@@ -160,10 +161,8 @@ def test_hugging_face_kernels_are_pillows_codes(code, kernel):
     [
         ({"resample": 4}, "expected 0, 1, 2 or 3 for resample, got 4"),
         ({"resample": "bicubic"}, "for resample, got 'bicubic'"),
-        ({"resample": [2]}, "for resample"),
         ({"size": "224"}, "expected a number of pixels from 1 to 65536 for size"),
         ({"size": -1}, "for size, got -1"),
-        ({"size": True}, "for size, got True"),
         ({"size": [224, 224]}, "for size, got [224, 224]"),
         ({"size": {"longest_edge": 800}}, "for size.height, got None"),
         ({"size": {"shortest_edge": 1e9}}, "for size.shortest_edge"),
@@ -203,14 +202,11 @@ def test_timm_squashes_and_leaves_out():
     ("changes", "text"),
     [
         ({"crop_mode": "border"}, "expected center or squash for crop_mode, got 'border'"),
-        ({"crop_mode": ["center"]}, "for crop_mode"),
         ({"interpolation": "hamming"}, "expected one of nearest, lanczos, bilinear, bicubic"),
         ({"interpolation": {}, "crop_pct": 2}, "expected a number above 0 and up to 1 for crop_pct"),
         ({"input_size": 224}, "expected [channels, height, width] for input_size"),
-        ({"input_size": "224"}, "for input_size, got '224'"),
         ({"input_size": [3, 224]}, "for input_size"),
         ({"input_size": [3, 224, None]}, "for input_size, got None"),
-        ({"mean": None}, "expected a number for mean, got None"),
         ({"std": None}, "expected a number for std, got None"),
     ],
 )
@@ -252,7 +248,6 @@ def test_files_about_other_things_are_passed_over(tmp_path):
         (b"[" * 400_000, "expected JSON"),
         (b'{"size": ' + b"9" * 5000 + b"}", "expected JSON"),
         (b"[1, 2]", "expected a JSON object, got [1, 2]"),
-        (b'"imagenet"', "expected a JSON object"),
         (b'{"image_mean": NaN, "image_std": 1}', "expected a number for image_mean, got nan"),
         (b'{"do_resize": true, "size": {"height": []}}', "expected a number of pixels from 1 to 65536 for size.height"),
         (b'{"preprocessing": {"nmae": "unit"}}', "expected the keys name, height"),
