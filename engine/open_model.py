@@ -16,8 +16,7 @@ from .graph.interface import find_logits, find_picture_input, find_rescaling
 from .graph.load import Graph, read_model
 from .graph.split import find_candidates
 from .labels import choose_labels
-from .preprocess import choose
-from .preprocess_config import find_config
+from .preprocess import choose, find_config
 from .runtime.trial import trial
 from .types import Candidate, Labels, Logits, Measured, PictureInput, Preprocessing, Wishes
 

@@ -133,7 +133,8 @@ class Split:
 class Preprocessing:
     """How pixels become model input: fit to size, colour order, then `(x * scale - mean) / std`.
 
-    `fit` is "crop" (short side to size / `crop`, then the centre) or "stretch" (aspect ratio not kept).
+    `fit` is "crop" (short side to size / `crop`, then the centre) or "stretch" (both sides to size / `crop`,
+    then the centre); mean and std are in the model's channel order.
     """
 
     name: str

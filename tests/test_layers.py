@@ -9,17 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS = [
     {"engine/types.py", "engine/errors.py"},
-    {
-        "engine/graph",
-        "engine/runtime",
-        "engine/search",
-        "engine/resample.py",
-        "engine/labels.py",
-        "engine/atomic.py",
-    },
-    {"engine/preprocess_values.py"},
-    {"engine/preprocess_config.py", "engine/preprocess_metadata.py"},
-    {"engine/preprocess.py"},
+    {"engine/graph", "engine/runtime", "engine/search", "engine/preprocess", "engine/labels.py", "engine/atomic.py"},
     {"engine/autodiff", "engine/saliency.py"},
     {"engine/check.py"},
     {"engine/open_model.py"},

@@ -18,6 +18,8 @@ MIXING = frozenset(
 )
 """Operators that weigh channels or features against each other: layers with weights."""
 ATTENTION = frozenset({"Attention", "MultiHeadAttention", "QAttention", "GroupQueryAttention"})
+WEIGHING = frozenset({"MatMul", "Einsum", "FusedMatMul", "MatMulInteger", "QLinearMatMul"})
+"""Operators by which the softmax of an attention weighs the values."""
 SPLITTABLE = frozenset({"float32", "float16", "float64", "bfloat16", "uint8", "int8"})
 
 
@@ -153,12 +155,12 @@ def is_attention(node: onnx.NodeProto, path: list[onnx.NodeProto]) -> bool:
     """Tell an attention: the operator itself, or a softmax whose result weighs something else in a product."""
     if node.op_type in ATTENTION:
         return True
-    if node.op_type != "Softmax":
+    if node.op_type not in ("Softmax", "QLinearSoftmax"):
         return False
     reached = {node.output[0]}
     for later in path[path.index(node) + 1 :]:
         if reached.intersection(reads(later)):
-            if later.op_type in ("MatMul", "Einsum"):
+            if later.op_type in WEIGHING:
                 return True
             reached.update(later.output)
             if len(reached) > 6:

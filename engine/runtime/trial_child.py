@@ -68,11 +68,11 @@ def run(session: ort.InferenceSession, name: str, batch: np.ndarray) -> dict[str
 
 
 def describe(value: np.ndarray, other: np.ndarray | None) -> dict[str, object]:
-    """Give shape, type, whether it is finite, and at which positions of axis 1 another picture agrees exactly."""
+    """Give shape, type, whether it is finite, and of rows of tokens on which positions another picture agrees."""
     facts: dict[str, object] = {"shape": value.shape, "dtype": value.dtype.name}
     if value.dtype.kind == "f":
         facts["finite"] = bool(np.isfinite(value).all())
-    if other is not None and value.shape == other.shape:
+    if other is not None and value.ndim == 3 and value.shape == other.shape:
         facts["same"] = [int(i) for i in np.flatnonzero((value == other).all(axis=(0, 2)))]
     return facts
 

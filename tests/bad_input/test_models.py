@@ -52,11 +52,12 @@ def gigantic_when_run(model: ModelProto) -> None:
 
 def nested(depth: int) -> Change:
     def change(model: ModelProto) -> None:
+        inner = [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)]
         node = helper.make_node("Identity", ["z"], ["y"])
+        other = helper.make_graph([node], "other", [], inner)
         for _ in range(depth):
-            inner = [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)]
             branch = helper.make_graph([node], "branch", [], inner)
-            node = helper.make_node("If", ["yes"], ["y"], then_branch=branch, else_branch=branch)
+            node = helper.make_node("If", ["yes"], ["y"], then_branch=branch, else_branch=other)
         yes = helper.make_node("Constant", [], ["yes"], value=onnx.numpy_helper.from_array(np.array(True)))
         append(model, yes, node)
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ddcam.engine.errors import OptionError
-from ddcam.engine.preprocess_config import find_config, from_config, is_config
-from ddcam.engine.preprocess_values import name_of
+from ddcam.engine.preprocess.config import find_config, from_config, is_config
+from ddcam.engine.preprocess.values import name_of
 
 VIT = {
     "do_normalize": True,

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ddcam.engine.resample import Window, resize, resize_window
+from ddcam.engine.preprocess.resample import Window, resize, resize_window
 
 KERNELS = {
     "nearest": Image.Resampling.NEAREST,
@@ -142,7 +142,7 @@ def test_a_tall_picture_goes_through_in_strips(monkeypatch):
     pixels = noise(900, 7)
     whole = resize(pixels, 30, 50, "lanczos")
 
-    monkeypatch.setattr("ddcam.engine.resample._NARROW", 50 * 3 * 40)
-    monkeypatch.setattr("ddcam.engine.resample._BLOCK", 64)
+    monkeypatch.setattr("ddcam.engine.preprocess.resample._NARROW", 50 * 3 * 40)
+    monkeypatch.setattr("ddcam.engine.preprocess.resample._BLOCK", 64)
 
     assert np.array_equal(resize(pixels, 30, 50, "lanczos"), whole)

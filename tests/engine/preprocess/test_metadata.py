@@ -5,8 +5,8 @@ import json
 import pytest
 
 from ddcam.engine.errors import OptionError
-from ddcam.engine.preprocess_metadata import from_metadata
-from ddcam.engine.preprocess_values import PRESETS, name_of
+from ddcam.engine.preprocess.metadata import from_metadata
+from ddcam.engine.preprocess.values import PRESETS, name_of
 
 
 def refused(metadata):

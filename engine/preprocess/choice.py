@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .errors import OptionError, PictureError
-from .preprocess_config import from_config
-from .preprocess_metadata import from_metadata
-from .preprocess_values import (
+from ..errors import OptionError, PictureError
+from .config import from_config
+from .metadata import from_metadata
+from .values import (
     PRESETS,
     Numbers,
     Recorded,
@@ -18,7 +18,7 @@ from .preprocess_values import (
     side,
     times,
 )
-from .types import PictureInput, Preprocessing
+from ..types import PictureInput, Preprocessing
 
 DTYPES = ("float32", "float16", "float64", "uint8")
 DEFAULT_SIZE = 224

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from .types import Pixels
+from ..types import Pixels
 
 Doubles = NDArray[np.float64]
 Kernel = Literal["nearest", "bilinear", "bicubic", "lanczos"]

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .errors import OptionError
-from .preprocess_metadata import LIMIT, from_record, parse_json
-from .preprocess_values import (
+from ..errors import OptionError
+from .metadata import LIMIT, from_record, parse_json
+from .values import (
     Color,
     Fit,
     Recorded,

@@ -1,4 +1,4 @@
-"""Pixels to model input, and back to where in the picture the model looked."""
+"""Picture to model input, and the rectangle of the picture that the input shows."""
 
 import hashlib
 import math
@@ -7,13 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import OptionError, PictureError
-from .preprocess_choice import choose, require_picture_input
-from .preprocess_values import PRESETS, times
+from ..errors import OptionError, PictureError
+from .choice import require_picture_input
+from .values import times
 from .resample import Window, resize_window
-from .types import Picture, PictureInput, Pixels, Placement, Preprocessing
-
-__all__ = ["PRESETS", "as_rgb", "choose", "from_pixels", "prepare"]
+from ..types import Picture, PictureInput, Pixels, Placement, Preprocessing
 
 SIDE_LIMIT = 1 << 24
 """Pixels along one side of the resized picture whose centre is taken."""

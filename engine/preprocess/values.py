@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from .errors import OptionError
+from ..errors import OptionError
 
 Color = Literal["RGB", "BGR", "L"]
 Fit = Literal["crop", "stretch"]

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeVar, get_args
 
-from .errors import OptionError
-from .preprocess_values import (
+from ..errors import OptionError
+from .values import (
     PRESETS,
     Color,
     Fit,
