@@ -43,7 +43,7 @@ def refuse_nodes(nodes: Iterable[onnx.NodeProto], local: set[tuple[str, str]], d
 
 
 def refuse_recursion(proto: onnx.ModelProto) -> None:
-    calls = {(f.domain, f.name): {(n.domain, n.op_type) for n in f.node} for f in proto.functions}
+    calls = {(f.domain, f.name): {(n.domain, n.op_type) for n in every_node(f.node)} for f in proto.functions}
     for _ in calls:
         leaves = {name for name, called in calls.items() if not called & calls.keys()}
         calls = {name: called for name, called in calls.items() if name not in leaves}

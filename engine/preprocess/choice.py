@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import OptionError, PictureError
+from ..types import PictureInput, Preprocessing
 from .config import from_config
 from .metadata import from_metadata
 from .values import (
@@ -18,7 +19,6 @@ from .values import (
     side,
     times,
 )
-from ..types import PictureInput, Preprocessing
 
 DTYPES = ("float32", "float16", "float64", "uint8")
 DEFAULT_SIZE = 224

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import OptionError, PictureError
-from .choice import require_picture_input
-from .values import times
-from .resample import Window, resize_window
 from ..types import Picture, PictureInput, Pixels, Placement, Preprocessing
+from .choice import require_picture_input
+from .resample import Window, resize_window
+from .values import times
 
 SIDE_LIMIT = 1 << 24
 """Pixels along one side of the resized picture whose centre is taken."""

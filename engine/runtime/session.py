@@ -1,5 +1,6 @@
 """One ONNX Runtime session per graph, on a device, for as long as it is needed."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,13 @@ from numpy.typing import NDArray
 from ..errors import DdcamError, RunError
 from ..types import Device
 from .device import providers, require, runtime
+
+NOISE = (
+    r"\[ONNXRuntimeError\] : \d+ : \w+ : ",
+    r"Load model from .*?model\.onnx failed: ?",
+    r"\S*onnxruntime[/\\]core[/\\]\S+:\d+ .*?\) ",
+)
+"""What its messages say of files that a user has never seen."""
 
 
 class Session:
@@ -40,5 +48,7 @@ class Session:
             raise RunError(f"ONNX Runtime failed: {brief(error)}") from error
 
 
-def brief(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]
+def brief(error: object) -> str:
+    """Say an error of ONNX Runtime in one line, without its codes, its own sources and our temporary file."""
+    text = " ".join(str(error).split())
+    return re.sub("|".join(NOISE), "", text)[:300]

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import ModelError, RunError, UnsafeModelError
 from ..types import Measured, Value
+from .session import brief
 
 SECONDS = 300
 BASE = 3 * 2**30
@@ -39,7 +40,7 @@ def start(folder: Path, limit: int) -> "subprocess.CompletedProcess[str]":
     child = Path(__file__).with_name("trial_child.py")
     command = [sys.executable, "-W", "ignore", str(child), str(folder), str(limit)]
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+        return subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=SECONDS, check=False)
     except subprocess.TimeoutExpired as error:
         raise RunError(
             f"the model did not finish one picture in {SECONDS} s; is there an endless loop in it?"
@@ -60,7 +61,7 @@ def read(child: "subprocess.CompletedProcess[str]", limit: int) -> Measured:
             "allow more with --memory if you trust it"
         )
     if "error" in result:
-        raise ModelError(f"ONNX Runtime cannot run the model: {result['text']}")
+        raise ModelError(f"ONNX Runtime cannot run the model: {brief(result['text'])}")
     values = {name: value_of(facts) for name, facts in result["one"].items()}
     two = result.get("two")
     return Measured(values, two and {name: tuple(shape) for name, shape in two.items()})

@@ -23,7 +23,7 @@ def main(folder: str, limit: int) -> None:
     except Exception as error:  # ONNX Runtime's exceptions share no base class
         text = " ".join(str(error).split())
         kind = "memory" if "alloc" in text.lower() else "run"
-        print(json.dumps({"error": kind, "text": text[:400]}))
+        print(json.dumps({"error": kind, "text": text[:2000]}))
 
 
 def limit_memory(limit: int) -> None:

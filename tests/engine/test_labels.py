@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from ddcam.engine import labels as module
 from ddcam.engine.errors import OptionError
 from ddcam.engine.labels import choose_labels, find_label

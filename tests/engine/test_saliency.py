@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from ddcam.engine.saliency import from_cells, from_channels, from_tokens, is_blank, saliency_map
-from ddcam.engine.types import Placement
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
+
+from ddcam.engine.saliency import from_cells, from_channels, from_tokens, is_blank, saliency_map
+from ddcam.engine.types import Placement
 
 
 def whole(height: int, width: int) -> Placement:

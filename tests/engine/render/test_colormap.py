@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from ddcam.engine.errors import OptionError
 from ddcam.engine.render import COLORMAPS, colorize
 from ddcam.engine.render.colormap import BAND, bands, levels

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from ddcam.engine.errors import OptionError, PictureError
 from ddcam.engine.render import COLORMAPS, colorize, needed, overlay
 from ddcam.engine.render.colormap import BAND

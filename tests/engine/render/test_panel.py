@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from ddcam.engine.render import needed, overlay, panel
 from ddcam.engine.render.panel import HEIGHT, MARGIN, SMALL, _lines, _width
 

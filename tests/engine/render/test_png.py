@@ -4,8 +4,9 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from ddcam.engine.render import from_map, png_bytes
 from PIL import Image
+
+from ddcam.engine.render import from_map, png_bytes
 
 
 @pytest.mark.parametrize(("shape", "mode"), [((7, 5, 3), "RGB"), ((7, 5), "L"), ((1, 1, 3), "RGB")])

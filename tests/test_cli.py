@@ -1,0 +1,127 @@
+"""The command line: what it prints, what it writes, how it ends."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import ddcam
+from ddcam.cli import main
+from ddcam.models import demo_path, demo_pictures
+
+MODEL = str(demo_path("digits_cnn_interacting"))
+PICTURES = [str(path) for path in demo_pictures()]
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["ddcam", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_explain_prints_a_sentence_and_writes_a_folder_named_after_the_picture(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    code = run(monkeypatch, "explain", MODEL, PICTURES[0])
+    printed = capsys.readouterr()
+
+    assert code == 0
+    assert printed.out.startswith("five_0.png: five (5), probability")
+    assert printed.out.count("\n") == 1
+    assert "preprocessing unit:" in printed.err
+    assert (tmp_path / "five_0.ddcam" / "manifest.json").is_file()
+
+
+def test_several_pictures_get_a_sub_folder_each_and_one_bad_one_is_reported(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    code = run(monkeypatch, "explain", MODEL, PICTURES[0], tmp_path / "broken.png", PICTURES[1], "-o", "all")
+    printed = capsys.readouterr()
+
+    assert code == 1
+    assert sorted(path.name for path in (tmp_path / "all").iterdir()) == ["five_0", "four_0"]
+    assert len([line for line in printed.err.splitlines() if "broken.png" in line]) == 1
+    assert len(printed.out.splitlines()) == 2
+
+
+def test_pictures_of_the_same_name_do_not_overwrite_each_other(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "five_0.png").write_bytes(Path(PICTURES[1]).read_bytes())
+    run(monkeypatch, "explain", MODEL, PICTURES[0], tmp_path / "other" / "five_0.png", "-o", "all")
+
+    assert sorted(path.name for path in (tmp_path / "all").iterdir()) == ["five_0", "five_0-2"]
+
+
+def test_json_prints_the_manifest_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    run(monkeypatch, "explain", MODEL, *PICTURES[:2], "--json", "-o", "all")
+    printed = capsys.readouterr()
+    lines = [json.loads(line) for line in printed.out.splitlines()]
+
+    assert not printed.err
+    assert [line["target"]["label"] for line in lines] == ["five", "four"]
+    stored = json.loads((tmp_path / "all" / "five_0" / "manifest.json").read_text(encoding="utf-8"))
+    assert {key: value for key, value in lines[0].items() if key != "folder"} == {
+        key: value for key, value in stored.items() if key != "files"
+    }
+
+
+def test_verify_needs_no_picture_when_arrays_were_kept(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(monkeypatch, "explain", MODEL, PICTURES[0], "--keep-arrays", "-o", "kept")
+    run(monkeypatch, "explain", MODEL, PICTURES[0], "-o", "bare")
+    capsys.readouterr()
+
+    assert run(monkeypatch, "verify", "kept", MODEL) == 0
+    assert capsys.readouterr().out.startswith("verified: the subset keeps the decision")
+    assert run(monkeypatch, "verify", "bare", MODEL) == 2
+    assert "give the picture" in capsys.readouterr().err
+    assert run(monkeypatch, "verify", "bare", MODEL, PICTURES[0]) == 0
+
+
+def test_split_writes_two_files_that_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert run(monkeypatch, "split", MODEL, "-o", "parts") == 0
+    assert sorted(path.name for path in (tmp_path / "parts").iterdir()) == ["backbone.onnx", "head.onnx"]
+    assert run(monkeypatch, "split", MODEL, "-o", "parts") == 2
+    assert run(monkeypatch, "split", MODEL, "-o", "parts", "--force") == 0
+
+
+def test_inspect_says_where_and_why(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(monkeypatch, "inspect", MODEL) == 0
+    text = capsys.readouterr().out
+    assert run(monkeypatch, "inspect", MODEL, "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+
+    for said in ("opset:", "layout:", "split:", "the last feature map before the classifier layer", "interacting"):
+        assert said in text
+    assert report["units"] == {"kind": "channel", "count": 32}
+    assert report["split"]["tensor"] in [c["tensor"] for c in report["candidates"]]
+
+
+def test_version_and_module_form_agree() -> None:
+    done = subprocess.run([sys.executable, "-m", "ddcam.cli", "--version"], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == f"ddcam, version {ddcam.__version__}"
+
+
+def test_options_reach_the_model(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["--mean", "0.5", "--std", "0.25", "--units", "cell", "--threads", "1", "--batch", "3", "--size", "32x32"]
+    code = run(monkeypatch, "explain", MODEL, PICTURES[0], *asked, "--json", "--target", "five", "--search", "units")
+    found = json.loads(capsys.readouterr().out)
+
+    assert code == 0
+    assert found["preprocessing"]["mean"] == [0.5]
+    assert found["units"]["kind"] == "cell"
+    assert found["head"]["batch"] == "3"
+    assert found["search"].startswith("units")
