@@ -1,5 +1,7 @@
 """Which axis of a rank-4 tensor holds the channels: told by its neighbours, else by its shape."""
 
+from functools import cache
+
 import onnx
 
 from .walk import consumers, initializers, integers, producers
@@ -39,12 +41,14 @@ class Neighbours:
         self.made = producers(graph)
         self.read = consumers(graph)
         self.weights = initializers(graph)
+        # Without a memory, 12 sums of 8 operands each would be asked 8^12 times.
+        self.upwards, self.downwards = cache(self.look_up), cache(self.look_down)
 
     def axis_of(self, name: str, steps: int) -> int | None:
         above = self.upwards(name, steps)
         return above if above is not None else self.downwards(name, steps)
 
-    def upwards(self, name: str, steps: int) -> int | None:
+    def look_up(self, name: str, steps: int) -> int | None:
         node = self.made.get(name)
         if node is None or steps == 0:
             return None
@@ -60,7 +64,7 @@ class Neighbours:
         answers = (self.upwards(source, steps - 1) for source in node.input if source not in self.weights)
         return next((a for a in answers if a is not None), None)
 
-    def downwards(self, name: str, steps: int) -> int | None:
+    def look_down(self, name: str, steps: int) -> int | None:
         if steps == 0:
             return None
         answers = (self.through(node, name, steps) for node in self.read.get(name, []))

@@ -1,7 +1,8 @@
 """What a picture classifier has no business with: foreign operators, deep nesting, gigantic tensors."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from graphlib import CycleError, TopologicalSorter
 
 import onnx
 
@@ -13,6 +14,8 @@ DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microsof
 FORBIDDEN = frozenset({"EPContext"})
 """Operators that hold compiled code for a device."""
 DEEPEST = 8
+MOST_GROWTH = 2**26
+"""Bytes that inlining may add: a million nodes."""
 LARGEST_TENSOR = 2**31
 """Bytes; the largest activation of the usual classifiers at batch 1 is under 2**28."""
 
@@ -20,7 +23,7 @@ LARGEST_TENSOR = 2**31
 def refuse_unsafe(proto: onnx.ModelProto) -> None:
     """Raise when the model uses operators without a kernel, nests too deep or declares a gigantic tensor."""
     local = {(f.domain, f.name) for f in proto.functions}
-    refuse_recursion(proto)
+    refuse_explosion(proto)
     bodies: list[Iterable[onnx.NodeProto]] = [proto.graph.node, *(f.node for f in proto.functions)]
     for body in bodies:
         refuse_nodes(body, local, 0)
@@ -42,14 +45,30 @@ def refuse_nodes(nodes: Iterable[onnx.NodeProto], local: set[tuple[str, str]], d
             refuse_nodes(graph.node, local, depth + 1)
 
 
-def refuse_recursion(proto: onnx.ModelProto) -> None:
-    calls = {(f.domain, f.name): {(n.domain, n.op_type) for n in every_node(f.node)} for f in proto.functions}
-    for _ in calls:
-        leaves = {name for name, called in calls.items() if not called & calls.keys()}
-        calls = {name: called for name, called in calls.items() if name not in leaves}
-    if calls:
-        name = "::".join(next(iter(calls)))
-        raise UnsafeModelError(f"the model's local function {name} calls itself; functions must not recurse")
+def refuse_explosion(proto: onnx.ModelProto) -> None:
+    """Raise when local functions call themselves, or when a few of them would become a gigantic graph."""
+    bodies = {(f.domain, f.name): f.node for f in proto.functions}
+    calls = {name: [c for c in callees(body) if c in bodies] for name, body in bodies.items()}
+    sizes: dict[tuple[str, str], int] = {}
+    try:
+        for name in TopologicalSorter(calls).static_order():
+            sizes[name] = sum(n.ByteSize() for n in bodies[name]) + sum(sizes[c] for c in calls[name])
+    except CycleError as error:
+        looping = "::".join(error.args[1][0])
+        raise UnsafeModelError(f"the model's local function {looping} calls itself; none may recurse") from error
+    size = sum(sizes.get(c, 0) for c in callees(proto.graph.node))
+    if size > proto.ByteSize() + MOST_GROWTH:
+        raise UnsafeModelError(
+            f"the model's local functions would become a graph of {size / 2**30:.1f} GiB; export it without them"
+        )
+
+
+def callees(nodes: Iterable[onnx.NodeProto]) -> Iterator[tuple[str, str]]:
+    """Name what the nodes call, those inside subgraphs included."""
+    for node in nodes:
+        yield node.domain, node.op_type
+        for graph in subgraphs(node):
+            yield from callees(graph.node)
 
 
 def refuse_gigantic(proto: onnx.ModelProto) -> None:

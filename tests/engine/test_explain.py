@@ -105,9 +105,9 @@ def test_a_changed_subset_does_not_verify(saved: Path, change: str) -> None:
 def test_another_model_or_picture_is_not_accepted(saved: Path) -> None:
     opened = ddcam.open_explanation(saved)
 
-    with pytest.raises(ExplanationError, match="picture four_0.png is not the one"):
+    with pytest.raises(ExplanationError, match=r"picture four_0\.png is not the one"):
         ddcam.verify(opened, demo_path("digits_cnn_additive"), ddcam.open_image(demo_pictures()[1]))
-    with pytest.raises(ValueError, match="is not the one|cannot split|no output"):
+    with pytest.raises(ValueError, match=r"is not the one|cannot split|no output"):
         ddcam.verify(opened, demo_path("digits_cnn_interacting"))
 
 

@@ -113,7 +113,7 @@ def test_confidence_margin_is_the_difference_of_log_odds(
     logits: Any, full: Any, target: int, activation: Any
 ) -> None:
     asked = predicate("confidence:0.7", target, full, activation)
-    least = Decimal(0.7) * exact_probability(full, target, activation)
+    least = Decimal("0.7") * exact_probability(full, target, activation)
     shares = [exact_probability(row, target, activation) for row in logits]
     expected = np.array([float((p / (1 - p)).ln() - (least / (1 - least)).ln()) for p in shares])
     if target == full.argmax():
