@@ -1,6 +1,7 @@
 """The command line: one short command per verb, no logic of its own."""
 
 import functools
+import io
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -45,13 +46,28 @@ class Numbers(click.ParamType[tuple[float, ...]]):
         return numbers
 
 
+class Gibibytes(click.ParamType):
+    """An amount of memory in GiB, converted to bytes."""
+
+    name = "GIB"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            amount = float(value)
+        except ValueError:
+            amount = 0.0
+        if not 0.1 <= amount <= 2**20:  # false for NaN too
+            self.fail(f"expected GiB from 0.1 to {2**20}, got {value!r}", param, ctx)
+        return int(amount * 2**30)
+
+
 def choices(*names: str) -> click.Choice[str]:
     return click.Choice(names)
 
 
 RUN_OPTIONS = [
     option("--device", type=choices("auto", "cpu", "cuda"), default="auto", help="Where to run."),
-    option("--threads", type=click.IntRange(min=0), default=0, help="Threads; 0 means all cores."),
+    option("--threads", type=click.IntRange(0, 1024), default=0, help="Threads; 0 means all cores."),
 ]
 MODEL_OPTIONS = [
     option("--units", type=choices("channel", "token", "cell"), help="What can be removed.",
@@ -73,7 +89,7 @@ MODEL_OPTIONS = [
     *RUN_OPTIONS,
     option("--batch", type=click.IntRange(min=1), help="Most masks per run of the head.",
            show_default="what fits 256 MiB, at most 64"),
-    option("--memory", type=click.FloatRange(min=0.1), metavar="GIB", show_default="3 and six times the file",
+    option("--memory", type=Gibibytes(), metavar="GIB", show_default="3 and six times the file",
            help="Most memory for the trial run of an unknown model."),
 ]  # fmt: skip
 EXPLAIN_OPTIONS = [
@@ -104,8 +120,6 @@ def wishes_of(options: dict[str, Any]) -> Wishes:
     chosen = {field.name: options.pop(field.name) for field in fields(Wishes)}
     if chosen["size"] and len(chosen["size"]) == 1:
         chosen["size"] *= 2
-    if chosen["memory"]:
-        chosen["memory"] = int(chosen["memory"] * 2**30)
     return Wishes(**chosen)
 
 
@@ -134,7 +148,7 @@ def explain(model: Path, images: tuple[str, ...], **options: Any) -> None:
             if len(paths) == 1:
                 raise
             failures += 1
-            note(f"ddcam: {path}: {error}")
+            note(one_line(f"ddcam: {path}: {error}"))
         else:
             report(explanation, path, folder, as_json)
     sys.exit(FAILED if failures else 0)
@@ -234,6 +248,9 @@ def note(text: str) -> None:
 
 def main() -> None:
     """Run the command line; what ddcam refuses is one line and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names that the terminal's encoding cannot say
     try:
         sys.exit(cli.main(standalone_mode=False) or 0)
     except DdcamError as error:
@@ -251,8 +268,13 @@ def main() -> None:
 
 
 def fail(text: str) -> None:
-    note(f"ddcam: {' '.join(text.split())}")
+    note(one_line(f"ddcam: {text}"))
     sys.exit(WRONG)
+
+
+def one_line(text: str) -> str:
+    """Keep a message on one line; names out of a file must not steer the terminal."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
 
 if __name__ == "__main__":

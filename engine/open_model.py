@@ -81,10 +81,10 @@ def measure(graph: Graph, picture: PictureInput, samples: NDArray[Any], memory: 
 def with_classes(logits: Logits, measured: Measured) -> Logits:
     """Fill in the number of classes that the run showed; refuse what is not a classifier after all."""
     value = measured.values.get(logits.tensor)
-    if value is None or not value.shape or value.shape[0] != 1:
-        raise ModelError(f"expected class scores [1, classes] at {logits.tensor!r}, the run gave {value}")
-    classes = int(np.prod(value.shape[1:]))
-    if classes != max(value.shape[1:], default=0):
+    if value is None:
+        raise ModelError(f"expected class scores [1, classes] at {logits.tensor!r}, the run gave no array")
+    classes = int(np.prod(value.shape))
+    if classes != max(value.shape, default=1):
         raise ModelError(f"expected class scores [1, classes] at {logits.tensor!r}, got the shape {value.shape}")
     if classes < 2:
         raise ModelError(

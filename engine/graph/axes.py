@@ -1,4 +1,4 @@
-"""Which axis of a rank-4 tensor holds the channels: told by its neighbours, else by its shape."""
+"""Which axis of a map or of a row of tokens holds the channels: told by its neighbours, else by its shape."""
 
 from functools import cache
 
@@ -15,14 +15,18 @@ CHANNEL_FIRST = frozenset(
 CHANNEL_LAST = frozenset({"LayerNormalization", "MatMul", "RMSNormalization"})
 """Operators that work along the last axis when they have a constant second operand."""
 REDUCTIONS = frozenset({"ReduceMean", "ReduceSum", "ReduceMax"})
+RANKING = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Gather", "Shape"})
+"""Operators behind which axes are counted anew."""
 STEPS = 12
 """How many neighbours to ask before the shape decides."""
 
 
 def channel_axis(graph: onnx.GraphProto, name: str, shape: tuple[int, ...]) -> int:
-    """Return the axis of the channels of a rank-4 tensor with the batch first."""
+    """Return the axis of the channels of a map, or of tokens (the last one unless shown otherwise); batch first."""
     axis = Neighbours(graph).axis_of(name, STEPS)
-    return axis if axis is not None else axis_by_shape(shape)
+    if axis is not None:
+        return axis % len(shape)
+    return axis_by_shape(shape) if len(shape) == 4 else 2
 
 
 def axis_by_shape(shape: tuple[int, ...]) -> int:
@@ -35,7 +39,7 @@ def axis_by_shape(shape: tuple[int, ...]) -> int:
 
 
 class Neighbours:
-    """Asks the operators around a tensor, upwards first and then downwards."""
+    """Asks the operators around a tensor, upwards first and then downwards; -1 is the last axis at any rank."""
 
     def __init__(self, graph: onnx.GraphProto) -> None:
         self.made = producers(graph)
@@ -55,11 +59,11 @@ class Neighbours:
         if node.op_type in CHANNEL_FIRST:
             return 1
         if node.op_type in CHANNEL_LAST:
-            return 3 if self.has_weight(node) else None
+            return -1 if self.has_weight(node) else None
         if node.op_type == "Transpose":
             axis = self.upwards(node.input[0], steps - 1)
-            return None if axis is None else permutation(node).index(axis)
-        if node.op_type in ("Reshape", "Gather"):
+            return None if axis is None else permutation(node).index(axis % len(permutation(node)))
+        if node.op_type in RANKING:
             return None
         answers = (self.upwards(source, steps - 1) for source in node.input if source not in self.weights)
         return next((a for a in answers if a is not None), None)
@@ -74,13 +78,13 @@ class Neighbours:
         if node.op_type in CHANNEL_FIRST:
             return 1 if node.input[0] == name else None
         if node.op_type in CHANNEL_LAST:
-            return 3 if self.has_weight(node) else None
+            return -1 if self.has_weight(node) else None
         if node.op_type in REDUCTIONS:
             return self.kept_by(node)
         if node.op_type == "Transpose":
             axis = self.downwards(node.output[0], steps - 1)
             return None if axis is None else permutation(node)[axis]
-        if node.op_type in ("Reshape", "Flatten", "Shape", "Gather"):
+        if node.op_type in RANKING:
             return None
         return self.downwards(node.output[0], steps - 1)
 

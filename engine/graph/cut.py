@@ -4,11 +4,13 @@ The extractor is our own: onnx.utils.extract_model forgets names captured by sub
 head asks for the shape of the picture (both measured).
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import helper
 
 from ..errors import SplitError
@@ -50,7 +52,7 @@ def masked_head(head: onnx.ModelProto, split: Split, logits: Logits, quantized: 
     nothing; `quantized` holds scale and zero point of split tensor and logits where they are integers.
     """
     masking, tensors = mask_nodes(split, quantized.get(split.tensor))
-    reading, more = logit_nodes(logits.tensor, quantized.get(logits.tensor))
+    reading, more = logit_nodes(logits.tensor, logits.classes, quantized.get(logits.tensor))
     inputs = [
         value_info(FEATURES, Value(split.shape, split.dtype), free=False),
         helper.make_tensor_value_info(MASK, onnx.TensorProto.FLOAT, ["N", split.count]),
@@ -104,61 +106,59 @@ def mask_shape(split: Split) -> list[int]:
     return shape
 
 
-def logit_nodes(tensor: str, quantization: Quantization | None) -> Built:
+def logit_nodes(tensor: str, classes: int, quantization: Quantization | None) -> Built:
     nodes, tensors, last = [], [], tensor
     if quantization:
         scale, last = ["ddcam_last_scale", "ddcam_last_zero"], "ddcam_last"
         nodes.append(helper.make_node("DequantizeLinear", [tensor, *scale], [last]))
         tensors = quantization.tensors(*scale)
     nodes.append(helper.make_node("Cast", [last], ["ddcam_last_float"], to=onnx.TensorProto.FLOAT))
-    nodes.append(helper.make_node("Flatten", ["ddcam_last_float"], [LOGITS], axis=1))
-    return nodes, tensors
+    nodes.append(helper.make_node("Reshape", ["ddcam_last_float", "ddcam_last_shape"], [LOGITS]))
+    return nodes, [*tensors, constant("ddcam_last_shape", np.array([-1, classes], np.int64))]
 
 
 def part_nodes(graph: onnx.GraphProto, measured: Measured, part: Part) -> list[onnx.NodeProto]:
     """List the nodes between source and targets; a shape asked of a tensor above is rebuilt from the source's."""
-    below = downstream(graph, [part.source])
-    inputs = {i.name for i in graph.input} - initializers(graph).keys()
+    above = measured.values.keys() - downstream(graph, [part.source])
     needed, kept = set(part.targets), []
     for node in reversed(graph.node):
         if not needed.intersection(node.output) or part.source in node.output:
             continue
-        if node.op_type in SHAPE_READERS and node.input[0] not in below:
+        if node.op_type in SHAPE_READERS and node.input[0] in above:
             kept += shape_nodes(node, measured, part.source)[::-1]
-            needed.add(part.source)
             continue
         kept.append(node)
         needed.update(reads(node))
-    stray = (needed & inputs) - {part.source}
+    weights = initializers(graph).keys() | {i.values.name for i in graph.sparse_initializer}
+    stray = needed - weights - {name for node in kept for name in node.output} - {part.source}
     if stray:
         raise SplitError(f"cannot split at {part.source!r}: the rest of the model also reads {sorted(stray)}")
     return kept[::-1]
 
 
 def shape_nodes(node: onnx.NodeProto, measured: Measured, source: str) -> list[onnx.NodeProto]:
-    """Replace `Shape(t)` of a tensor above the cut by its measured sizes and the batch of the source."""
-    name = node.input[0]
-    one = measured.values[name].shape
-    two = measured.batch_two.get(name, one) if measured.batch_two else one
-    if node.op_type == "Size":
-        if two != one:
-            raise SplitError(f"cannot split at {source!r}: the rest of the model asks for the size of {name!r}")
-        return [constant_node(node.output[0], np.array(int(np.prod(one)), np.int64))]
-    wanted = range(len(one))[slice(integer(node, "start"), integer(node, "end"))]
-    if two == one:
-        return [constant_node(node.output[0], np.array([one[i] for i in wanted], np.int64))]
-    prefix = f"{node.output[0]}_ddcam"
-    made = [
+    """Replace `Shape(t)` of a tensor above the cut: `rest + growth * batch of the source`, as measured."""
+    name, output = node.input[0], node.output[0]
+    one = sizes_read(node, measured.values[name].shape)
+    two = sizes_read(node, measured.batch_two[name]) if measured.batch_two else one
+    if (one == two).all():
+        return [constant_node(output, one)]
+    prefix = f"{output}_ddcam"
+    return [
         helper.make_node("Shape", [source], [f"{prefix}_shape"]),
-        constant_node(f"{prefix}_first", np.array([0], np.int64)),
+        constant_node(f"{prefix}_first", np.array(0, np.int64)),
         helper.make_node("Gather", [f"{prefix}_shape", f"{prefix}_first"], [f"{prefix}_batch"]),
+        constant_node(f"{prefix}_growth", two - one),
+        helper.make_node("Mul", [f"{prefix}_batch", f"{prefix}_growth"], [f"{prefix}_grown"]),
+        constant_node(f"{prefix}_rest", one - (two - one)),
+        helper.make_node("Add", [f"{prefix}_grown", f"{prefix}_rest"], [output]),
     ]
-    sizes = []
-    for i in wanted:
-        sizes.append(f"{prefix}_batch" if one[i] != two[i] else f"{prefix}_{i}")
-        if one[i] == two[i]:
-            made.append(constant_node(sizes[-1], np.array([one[i]], np.int64)))
-    return [*made, helper.make_node("Concat", sizes, [node.output[0]], axis=0)]
+
+
+def sizes_read(node: onnx.NodeProto, shape: tuple[int, ...]) -> NDArray[np.int64]:
+    if node.op_type == "Size":
+        return np.array(math.prod(shape), np.int64)
+    return np.array(shape[integer(node, "start", 0) : integer(node, "end", len(shape))], np.int64)
 
 
 def assemble(

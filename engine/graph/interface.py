@@ -77,7 +77,7 @@ def layout_by_reader(proto: onnx.ModelProto, tensor: Tensor) -> tuple[Layout, in
         if node.op_type == "Transpose" and integers(node, "perm") == [0, 3, 1, 2]:
             return "NHWC", tensor.shape[3] or 3
         if node.op_type == "Conv" and node.input[1] in weights:
-            return "NCHW", weights[node.input[1]].dims[1] * (integer(node, "group") or 1)
+            return "NCHW", weights[node.input[1]].dims[1] * integer(node, "group", 1)
     return "NCHW", tensor.shape[1] or 3
 
 
@@ -191,7 +191,7 @@ def is_class_scores(info: onnx.ValueInfoProto) -> bool:
     if not info.type.tensor_type.HasField("shape"):
         return True
     wide = [d for d in tensor.shape[1:] if d != 1]
-    return len(tensor.shape) >= 2 and len(wide) <= 1
+    return len(wide) <= 1 and tensor.shape != ()
 
 
 def above(graph: onnx.GraphProto, name: str) -> set[str]:

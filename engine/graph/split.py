@@ -42,41 +42,34 @@ def find_candidates(
     for name in inner:
         value = values[name]
         if value.dtype in SPLITTABLE and value.shape and value.shape[0] == 1:
-            found += candidate(proto, name, value, found, values, inner)
+            found += candidate(proto, name, value, found)
     return found
 
 
-def candidate(
-    proto: onnx.ModelProto,
-    name: str,
-    value: Value,
-    earlier: list[Candidate],
-    values: Mapping[str, Value],
-    names: list[str],
-) -> list[Candidate]:
+def candidate(proto: onnx.ModelProto, name: str, value: Value, earlier: list[Candidate]) -> list[Candidate]:
     """Describe one tensor as a candidate, or return nothing where it has no units."""
-    tensor = Tensor(name, value.dtype, value.shape)
-    if len(value.shape) == 4:
-        axis = channel_axis(proto.graph, name, value.shape)
-        height, width = (size for i, size in enumerate(value.shape) if i not in (0, axis))
-        if height * width > 1 and value.shape[axis] > 1:
-            return [Candidate(tensor, "map", axis, (height, width))]
-    if len(value.shape) == 3 and min(value.shape[1:]) > 1:
-        fixed = fixed_tokens(names[: names.index(name) + 1], values, value.shape[1])
-        grid = token_grid(value.shape[1] - len(fixed), earlier)
-        return [Candidate(tensor, "tokens", 1, grid, fixed)]
-    return []
+    tensor, shape = Tensor(name, value.dtype, value.shape), value.shape
+    if len(shape) not in (3, 4):
+        return []
+    axis = channel_axis(proto.graph, name, shape)
+    if len(shape) == 4:
+        height, width = (size for i, size in enumerate(shape) if i not in (0, axis))
+        return [Candidate(tensor, "map", axis, (height, width))] if height * width > 1 and shape[axis] > 1 else []
+    if axis == 1 or min(shape[1:]) == 1:
+        return []
+    fixed = fixed_tokens(value, earlier)
+    return [Candidate(tensor, "tokens", 1, token_grid(shape[1] - len(fixed), earlier), fixed)]
 
 
-def fixed_tokens(names: list[str], values: Mapping[str, Value], tokens: int) -> tuple[int, ...]:
+def fixed_tokens(value: Value, earlier: list[Candidate]) -> tuple[int, ...]:
     """Return the positions that are no patch: where the first tensor with that many tokens ignores the picture.
 
     Class and register tokens are parameters, so at that point they are equal for any two pictures.
     """
-    for name in names:
-        if len(values[name].shape) == 3 and values[name].shape[1] == tokens:
-            return values[name].same if len(values[name].same) < tokens else ()
-    return ()
+    for other in earlier:
+        if other.form == "tokens" and other.tensor.shape[1] == value.shape[1]:
+            return other.fixed
+    return value.same if len(value.same) < value.shape[1] else ()
 
 
 def token_grid(count: int, earlier: list[Candidate]) -> tuple[int, int]:

@@ -16,9 +16,9 @@ def attribute(node: onnx.NodeProto, name: str) -> object:
     return None
 
 
-def integer(node: onnx.NodeProto, name: str) -> int | None:
+def integer(node: onnx.NodeProto, name: str, default: int) -> int:
     value = attribute(node, name)
-    return value if isinstance(value, int) else None
+    return value if isinstance(value, int) else default
 
 
 def integers(node: onnx.NodeProto, name: str) -> list[int]:

@@ -1,0 +1,183 @@
+"""Options and arguments with values that do not exist or do not fit."""
+
+import json
+from pathlib import Path
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+EXPLAIN = {
+    "device": (["--device", "tpu"], "'tpu'"),
+    "units": (["--units", "pixel"], "'pixel'"),
+    "tokens of a CNN": (["--units", "token"], "no row of tokens"),
+    "predicate": (["--preserve", "everything"], "unknown predicate 'everything'"),
+    "misspelt predicate": (["--preserve", "confidnce:0.9"], "did you mean confidence"),
+    "predicate of nothing": (["--preserve", ""], "unknown predicate"),
+    "confidence 0": (["--preserve", "confidence:0"], "0 < T <= 1"),
+    "confidence 2": (["--preserve", "confidence:2"], "0 < T <= 1"),
+    "confidence nan": (["--preserve", "confidence:nan"], "0 < T <= 1"),
+    "confidence without a number": (["--preserve", "confidence:"], "0 < T <= 1"),
+    "topk 0": (["--preserve", "topk:0"], "K >= 1"),
+    "topk 99": (["--preserve", "topk:99"], "the model has 10"),
+    "topk without bounds": (["--preserve", "topk:" + "9" * 5000], "unknown predicate"),
+    "unknown class": (["--target", "giraffe"], "'giraffe'"),
+    "class beyond the last": (["--target", "10"], "'10'"),
+    "negative class": (["--target", "-1"], "'-1'"),
+    "no class": (["--target", ""], "expected the name or index of a class"),
+    "two classes": (["--target", "e"], "which fits"),
+    "not the top class": (["--target", "7"], "top1 keeps the decision"),
+    "unknown tensor": (["--split", "feature"], "'features'"),
+    "unknown output": (["--output", "scores"], "no output 'scores'"),
+    "layout": (["--layout", "NHWC"], "layout NHWC does not fit"),
+    "preprocessing": (["--preprocessing", "torch"], "'torch'"),
+    "preprocessing twice": (["--preprocessing", "unit", "--mean", "0.5"], "take one of them"),
+    "size of a fixed model": (["--size", "64x64"], "32x32"),
+    "size as a word": (["--size", "abc"], "'abc'"),
+    "size without a number": (["--size", "32x"], "'32x'"),
+    "negative size": (["--size", "-32x32"], "1 to 65536"),
+    "three sizes": (["--size", "32x32x3"], "at most 2"),
+    "two means": (["--mean", "0.5,0.5"], "1 or 3 numbers for mean"),
+    "three means of grey": (["--mean", "0.1,0.2,0.3"], "1 channel"),
+    "mean nan": (["--mean", "nan"], "finite"),
+    "std 0": (["--std", "0"], "above 0 for std"),
+    "negative std": (["--std", "-1"], "above 0 for std"),
+    "batch 0": (["--batch", "0"], "--batch"),
+    "threads -1": (["--threads", "-1"], "--threads"),
+    "threads without end": (["--threads", "100000000"], "--threads"),
+    "memory 0": (["--memory", "0"], "--memory"),
+    "memory nan": (["--memory", "nan"], "--memory"),
+    "memory infinite": (["--memory", "inf"], "--memory"),
+    "memory beyond all machines": (["--memory", "1e30"], "--memory"),
+    "method": (["--method", "magic"], "'magic'"),
+    "search": (["--search", "all"], "'all'"),
+    "unknown option": (["--colour", "red"], "--colour"),
+    "option without a value": (["--target"], "--target"),
+    "labels missing": (["--labels", "nowhere.txt"], "found none at nowhere.txt"),
+    "labels are a folder": (["--labels", "."], "expected a label file"),
+    "labels with a name too long": (["--labels", "a" * 300], "too long"),
+}
+
+
+@pytest.mark.parametrize("kind", EXPLAIN)
+def test_explain(refused, digits: Path, digit: Path, kind: str) -> None:
+    options, names = EXPLAIN[kind]
+
+    refused("explain", digits, digit, *options, names=names)
+
+
+LABELS = {
+    "too few": (b"zero\none\ntwo\n", "found 3"),
+    "too many": (b"\n".join(b"name" for _ in range(11)), "found 11"),
+    "none": (b"", "found 0"),
+    "bytes": (bytes(range(256)), "UTF-8"),
+    "broken JSON": (b'["zero", "one"', "neither JSON nor Python"),
+    "JSON without names": (b'{"a": {"b": 1}}', "dict"),
+    "deep JSON": (b"[" * 100_000, "neither JSON nor Python"),
+}
+
+
+@pytest.mark.parametrize("kind", LABELS)
+def test_labels(refused, digits: Path, digit: Path, tmp_path: Path, kind: str) -> None:
+    content, names = LABELS[kind]
+    (tmp_path / "labels.txt").write_bytes(content)
+
+    refused("explain", digits, digit, "--labels", "labels.txt", names=names)
+
+
+COMMANDS = {
+    "nothing at all": ([], "--help"),
+    "unknown command": (["explian", "model.onnx"], "explian"),
+    "no model": (["explain"], "MODEL"),
+    "no picture": (["explain", "model.onnx"], "IMAGE"),
+    "verify nothing": (["verify"], "EXPLANATION"),
+    "verify without a model": (["verify", "folder"], "MODEL"),
+    "inspect nothing": (["inspect"], "MODEL"),
+    "inspect two": (["inspect", "one.onnx", "two.onnx"], "two.onnx"),
+    "inspect what is missing": (["inspect", "nowhere.onnx"], "no such model file"),
+    "split what is missing": (["split", "nowhere.onnx"], "no such model file"),
+}
+
+
+@pytest.mark.parametrize("kind", COMMANDS)
+def test_commands(refused, kind: str) -> None:
+    arguments, names = COMMANDS[kind]
+
+    refused(*arguments, names=names)
+
+
+def test_cuda_where_there_is_none(refused, digits: Path, digit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
+
+    refused("explain", digits, digit, "--device", "cuda", names="no CUDA support")
+
+
+def test_without_onnxruntime(refused, digits: Path, digit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module that is None cannot be imported."""
+    monkeypatch.setitem(__import__("sys").modules, "onnxruntime", None)
+
+    refused("explain", digits, digit, names='pip install "ddcam[cpu]"')
+
+
+CONFIGS = {
+    "no JSON": (b"{", "expected JSON"),
+    "no object": (b"[]", "expected a JSON object"),
+    "wrong types": (json.dumps({"image_mean": "grey", "image_std": 1}).encode(), "image_mean"),
+    "other size": (json.dumps({"preprocessing": {"name": "unit", "height": 9, "width": 9}}).encode(), "9x9"),
+    "bytes": (bytes(range(256)), "expected JSON"),
+}
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_config_beside_the_model(refused, small: onnx.ModelProto, picture: Path, tmp_path: Path, kind: str) -> None:
+    content, names = CONFIGS[kind]
+    (tmp_path / "model").mkdir()
+    onnx.save(small, tmp_path / "model" / "model.onnx")
+    (tmp_path / "model" / "preprocessor_config.json").write_bytes(content)
+
+    refused("explain", "model/model.onnx", picture, names=names)
+
+
+METADATA = {
+    "mean": ("a lot", "mean"),
+    "preprocessing": ('{"scale": "big"}', "scale"),
+    "Image.BitmapPixelFormat": ("Octarine8", "pixelformat"),
+}
+
+
+@pytest.mark.parametrize("key", METADATA)
+def test_metadata_of_the_model(no_model, small: onnx.ModelProto, key: str) -> None:
+    value, names = METADATA[key]
+    small.metadata_props.add(key=key, value=value)
+
+    no_model(small, names)
+
+
+def test_a_free_size_that_the_model_cannot_take(no_model, small: onnx.ModelProto) -> None:
+    """A kernel larger than the picture."""
+    small.graph.node[2].attribute[0].ints[:] = [0, 0, 0, 0]
+    del small.graph.input[:]
+    small.graph.input.append(helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, "H", "W"]))
+
+    no_model(small, "cannot run the model", "--size", "2x2")
+
+
+def test_a_size_beyond_all_pictures(no_model, small: onnx.ModelProto) -> None:
+    del small.graph.input[:]
+    small.graph.input.append(helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, "H", "W"]))
+
+    no_model(small, "pixels of model input", "--size", "65536x65536")
+
+
+def test_inspect_prints_why_a_model_is_refused(ddcam, small: onnx.ModelProto, tmp_path: Path) -> None:
+    """Inspect shows what is known of a model that cannot be explained, the reason last; the exit code tells too."""
+    small.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 4
+    small.producer_name = "me\x1b[2J\nddcam: fine"
+    onnx.save(small, tmp_path / "model.onnx")
+
+    code, out, lines = ddcam("inspect", "model.onnx")
+
+    assert (code, lines) == (2, [])
+    assert out.splitlines()[-1].startswith("refused:")
+    assert all(line.isprintable() for line in out.splitlines())
+    assert "\nddcam" not in out
