@@ -14,6 +14,7 @@ import click
 from . import __version__, engine
 from .adapters.images import find_images, open_image
 from .engine import DdcamError, Explanation, Model, Wishes
+from .engine.errors import printable
 from .engine.explanation_file import describe
 from .engine.inspect import as_text, preprocessing_text
 from .engine.preprocess import PRESETS
@@ -28,7 +29,7 @@ flag = functools.partial(click.option, is_flag=True, show_default="off")
 path_type = click.Path(path_type=Path)
 
 
-class Numbers(click.ParamType[tuple[float, ...]]):
+class Numbers(click.ParamType):  # type: ignore[type-arg]  (click 8.1 takes none)
     """Numbers separated by commas (or by x, for sizes)."""
 
     name = "NUMBERS"
@@ -46,7 +47,7 @@ class Numbers(click.ParamType[tuple[float, ...]]):
         return numbers
 
 
-class Gibibytes(click.ParamType):
+class Gibibytes(click.ParamType):  # type: ignore[type-arg]
     """An amount of memory in GiB, converted to bytes."""
 
     name = "GIB"
@@ -61,7 +62,7 @@ class Gibibytes(click.ParamType):
         return int(amount * 2**30)
 
 
-def choices(*names: str) -> click.Choice[str]:
+def choices(*names: str) -> "click.Choice[str]":
     return click.Choice(names)
 
 
@@ -148,7 +149,7 @@ def explain(model: Path, images: tuple[str, ...], **options: Any) -> None:
             if len(paths) == 1:
                 raise
             failures += 1
-            note(one_line(f"ddcam: {path}: {error}"))
+            note(f"ddcam: {path}: {error}")
         else:
             report(explanation, path, folder, as_json)
     sys.exit(FAILED if failures else 0)
@@ -166,7 +167,7 @@ def report(explanation: Explanation, path: Path, folder: Path, as_json: bool) ->
     if as_json:
         click.echo(json.dumps(describe(explanation) | {"folder": str(folder)}, ensure_ascii=False))
         return
-    click.echo(f"{path.name}: {explanation}")
+    say(f"{path.name}: {explanation}")
     for warning in explanation.warnings:
         note(f"{path.name}: {warning}")
     note(f"written to {folder}")
@@ -199,7 +200,7 @@ def verify(explanation: Path, model: Path, image: Path | None, as_json: bool, **
     if as_json:
         click.echo(json.dumps(asdict(verdict) | {"agrees": verdict.agrees}))
     else:
-        click.echo(f"{'verified' if verdict.agrees else 'NOT verified'}: {verdict}")
+        say(f"{'verified' if verdict.agrees else 'NOT verified'}: {verdict}")
     sys.exit(0 if verdict.agrees else FAILED)
 
 
@@ -223,7 +224,7 @@ def split(model: Path, out: Path | None, force: bool, **options: Any) -> None:
     """Cut MODEL into backbone.onnx and head.onnx, verified to compute the same together."""
     folder = out or Path(f"{model.stem}.split")
     tensor, found = engine.split_files(model, folder, wishes_of(options), replace=force)
-    click.echo(f"cut at {tensor}; head(backbone(x)) equals the model within {found:.1g}; written to {folder}")
+    say(f"cut at {tensor}; head(backbone(x)) equals the model within {found:.1g}; written to {folder}")
 
 
 @cli.command()
@@ -238,12 +239,16 @@ def demo(out: Path, force: bool) -> None:
             engine.require_writable(folder, replace=force)
             explanation = engine.explain(model, open_image(path), preserve="confidence:0.9")
             engine.save(explanation, folder, replace=force)
-            click.echo(f"{name} {path.name}: {explanation}")
+            say(f"{name} {path.name}: {explanation}")
     note(f"written to {out}; look at the panel.png in each folder")
 
 
+def say(text: str) -> None:
+    click.echo(printable(text))
+
+
 def note(text: str) -> None:
-    click.echo(text, err=True)
+    click.echo(printable(text), err=True)
 
 
 def main() -> None:
@@ -263,18 +268,16 @@ def main() -> None:
     except (KeyboardInterrupt, click.Abort):
         note("ddcam: interrupted")
         sys.exit(130)
+    except OSError as error:
+        sys.stdout = io.StringIO()  # what a full disk refused must not be tried again at exit
+        fail(f"cannot read or write {error.filename or 'the output'}: {error.strerror or error}")
     except MemoryError:
         fail("out of memory; use a smaller --batch, or a smaller picture")
 
 
 def fail(text: str) -> None:
-    note(one_line(f"ddcam: {text}"))
+    note(f"ddcam: {' '.join(text.split())}")
     sys.exit(WRONG)
-
-
-def one_line(text: str) -> str:
-    """Keep a message on one line; names out of a file must not steer the terminal."""
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Write a folder whole or not at all."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -17,15 +18,14 @@ def whole_folder(path: Path, *, replace: str | None = None) -> Iterator[Path]:
     OutputError in one line when the disk is full or the place cannot be written.
     """
     refuse_existing(path, replace)
+    path = Path(os.path.realpath(path))  # "." has no name and no parent of its own
     work: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
         yield work
         work.chmod(0o755)
-        if path.exists():
-            shutil.rmtree(path)
-        work.rename(path)
+        move(work, path)
     except OSError as error:
         if isinstance(error, OutputError):
             raise
@@ -35,11 +35,35 @@ def whole_folder(path: Path, *, replace: str | None = None) -> Iterator[Path]:
             shutil.rmtree(work, ignore_errors=True)
 
 
+def move(work: Path, path: Path) -> None:
+    """Let `work` take the place of `path`; what was there is removed last, so that it cannot be lost."""
+    old = work.with_name(f"{work.name}.old")
+    if path.exists():
+        path.rename(old)
+    work.rename(path)
+    shutil.rmtree(old, ignore_errors=True)
+
+
 def refuse_existing(path: Path, replace: str | None) -> None:
-    if not path.exists() and not path.is_symlink():
+    """Raise OutputError where a folder cannot be made, or is there already and is not ours to replace."""
+    if not os.path.lexists(path):
+        refuse_under_file(path)
         return
     if replace is None:
         raise OutputError(f"{path} exists already; choose another -o, or overwrite it with --force")
-    ours = path.is_dir() and not path.is_symlink() and ((path / replace).exists() or not any(path.iterdir()))
+    ours = path.is_dir() and not path.is_symlink() and (os.path.exists(path / replace) or is_empty(path))
     if not ours:
         raise OutputError(f"{path} exists and holds no {replace}, so --force does not overwrite it; choose another -o")
+
+
+def refuse_under_file(path: Path) -> None:
+    above = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
+    if not os.path.isdir(above):
+        raise OutputError(f"cannot make {path}, since {above} is not a folder; choose another -o")
+
+
+def is_empty(folder: Path) -> bool:
+    try:
+        return not os.listdir(folder)
+    except OSError:  # a folder that one may not look into
+        return False

@@ -19,7 +19,12 @@ class DdcamError(Exception):
     """Anything that ddcam refuses or cannot do; its text is one line."""
 
     def __str__(self) -> str:
-        return " ".join(str(argument) for argument in self.args)
+        return printable(" ".join(str(argument) for argument in self.args))
+
+
+def printable(text: str) -> str:
+    """Keep a text on one line and free of control characters: a model's author must not steer a terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 class ModelError(DdcamError, ValueError):

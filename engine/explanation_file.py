@@ -1,8 +1,11 @@
 """An explanation on disk: a folder with manifest.json, arrays and pictures; written whole and opened again."""
 
 import hashlib
+import io
 import json
+import os
 import platform
+import reprlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -13,12 +16,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .atomic import refuse_existing, whole_folder
-from .errors import ExplanationError
+from .errors import ExplanationError, OptionError
+from .preprocess.metadata import from_record
 from .types import Explanation, Preprocessing
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
 LARGEST_MANIFEST = 64 * 2**20
+NEEDED = {
+    "units.kind": str,
+    "units.count": int,
+    "subset": list,
+    "predicate": str,
+    "target.index": int,
+    "top.0.index": int,
+    "certificate.sufficient": bool,
+    "certificate.minimal": bool,
+    "model.sha256": str,
+    "model.output": str,
+    "model.layout": str,
+    "picture.sha256": str,
+    "split.tensor": str,
+    "preprocessing": dict,
+    "preprocessing.color": str,
+    "preprocessing.fit": str,
+    "preprocessing.resample": str,
+    "preprocessing.mean": list,
+    "preprocessing.std": list,
+    "files": dict,
+}
+"""What a verification needs of a manifest."""
 PACKAGES = ("ddcam", "numpy", "onnx", "onnxruntime", "onnxruntime-gpu")
 
 
@@ -35,10 +62,14 @@ class Saved:
         if not path.is_file():
             return None
         try:
-            array: NDArray[Any] = np.load(path, allow_pickle=False)
-        except (OSError, ValueError) as error:
+            content = path.read_bytes()
+            if hashlib.sha256(content).hexdigest() != self.manifest["files"].get(path.name):
+                raise ExplanationError(f"{path} is not the file that was written; explain the picture again")
+            return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+        except ExplanationError:
+            raise
+        except Exception as error:  # NumPy's reader raises whatever the bytes make it stumble over
             raise ExplanationError(f"{path} is damaged: {error}; explain the picture again") from error
-        return array
 
 
 def write(
@@ -61,7 +92,8 @@ def write(
             (work / name).write_bytes(content)
         digests = {path.name: sha256(path) for path in sorted(work.iterdir())}
         text = json.dumps(describe(explanation) | {"files": digests}, indent=2, ensure_ascii=False)
-        (work / MANIFEST).write_text(text + "\n", encoding="utf-8")
+        # A file name that is no UTF-8 holds surrogates; escaped so they are JSON.
+        (work / MANIFEST).write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def require_writable(folder: Path, *, replace: bool) -> None:
@@ -121,13 +153,13 @@ def open_explanation(folder: str | Path) -> Saved:
     """Open an explanation folder; raises ExplanationError when it is missing, incomplete or of another schema."""
     folder = Path(folder)
     path = folder / MANIFEST
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise ExplanationError(f"expected an explanation folder, {folder} is none; give the folder that explain wrote")
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise ExplanationError(f"{folder} has no {MANIFEST}: it is no explanation or an incomplete one")
+    if os.path.getsize(path) > LARGEST_MANIFEST:
+        raise ExplanationError(f"{path} is over {LARGEST_MANIFEST / 2**20:.0f} MB, which no manifest is")
     try:
-        if path.stat().st_size > LARGEST_MANIFEST:
-            raise ExplanationError(f"{path} is over 64 MB, which no manifest is")
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise ExplanationError(f"{path} is damaged: {type(error).__name__}; explain the picture again") from error
@@ -142,21 +174,33 @@ def require_form(manifest: Any, path: Path) -> None:
         raise ExplanationError(
             f"{path}: expected schema_version {SCHEMA}, got {version!r}; use the ddcam that wrote it"
         )
+    for name, kind in NEEDED.items():
+        found = entry(manifest, name)
+        if type(found) is not kind:
+            raise ExplanationError(
+                f"{path}: expected {name} of type {kind.__name__}, got {reprlib.repr(found)}; explain the picture again"
+            )
     try:
-        count, subset = manifest["units"]["count"], manifest["subset"]
-        strings = [manifest["predicate"], manifest["split"]["tensor"], manifest["units"]["kind"]]
-        strings += [manifest["model"][name] for name in ("sha256", "output", "layout")]
-        strings += [manifest["picture"]["sha256"]]
-        numbers = [count, manifest["target"]["index"], *subset]
         Preprocessing(**manifest["preprocessing"])
-        flags = [manifest["certificate"][name] for name in ("sufficient", "minimal")]
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ExplanationError(f"{path}: {error} is missing or of the wrong form; explain the picture again") from error
-    well = all(isinstance(s, str) for s in strings) and all(type(n) is int for n in numbers)
-    if not (well and all(type(f) is bool for f in flags) and subset == sorted(set(subset))):
-        raise ExplanationError(f"{path}: a field has the wrong type, or the subset is not sorted; explain again")
-    if any(not 0 <= unit < count for unit in subset):
+        from_record(manifest["preprocessing"], MANIFEST)
+    except (TypeError, OptionError) as error:
+        raise ExplanationError(f"{path}: preprocessing: {error}; explain the picture again") from error
+    count, subset = manifest["units"]["count"], manifest["subset"]
+    if not all(type(unit) is int for unit in subset) or subset != sorted(set(subset)):
+        raise ExplanationError(f"{path}: expected a subset of whole numbers in order; explain the picture again")
+    if subset and not 0 <= subset[0] <= subset[-1] < count:
         raise ExplanationError(f"{path}: the subset names units outside 0..{count - 1}; explain the picture again")
+
+
+def entry(manifest: Any, name: str) -> Any:
+    """Return what a manifest has under a name such as `top.0.index`, or None."""
+    found = manifest
+    for key in name.split("."):
+        try:
+            found = found[int(key)] if isinstance(found, list) else found[key]
+        except (KeyError, IndexError, TypeError, ValueError):
+            return None
+    return found
 
 
 def preprocessing_of(saved: Saved) -> Preprocessing:

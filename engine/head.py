@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from .check import difference
 from .errors import ModelError, RunError
-from .graph.cut import FEATURES, LOGITS, MASK, Part, extract, masked_head, shapes_of
+from .graph.cut import FEATURES, LEAST, LOGITS, MASK, Part, extract, masked_head, shapes_of
 from .graph.free_batch import free_batch
 from .graph.quantization import Quantization, quantization_of
 from .graph.walk import path_nodes
 from .open_model import Opened
 from .runtime.binding import MaskedHead
 from .runtime.session import Session
-from .types import Floats, Masks, Split
+from .types import Floats, Logits, Masks, Split
 
 SAME = 1e-4
 """Largest relative difference between a mask asked alone and in a batch, and between a sum and its parts."""
@@ -110,7 +110,7 @@ def bytes_per_mask(opened: Opened, split: Split) -> int:
     return sum(4 * int(np.prod(value.shape)) for value in values)
 
 
-def logits_of(model_output: NDArray[Any], quantization: Quantization | None) -> Floats:
-    """Return `[classes]` float32 of a logits tensor as the original graph gives it."""
-    real = quantization.real(model_output) if quantization else model_output.astype(np.float32)
-    return real.ravel()
+def logits_of(value: NDArray[Any], logits: Logits, quantization: Quantization | None) -> Floats:
+    """Return `[classes]` float32 of the logits tensor as the original graph gives it."""
+    real = (quantization.real(value) if quantization else value.astype(np.float32)).ravel()
+    return np.log(real + np.float32(LEAST)) if logits.holds == "probabilities" else real

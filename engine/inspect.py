@@ -4,7 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from .errors import ModelError
+from .errors import ModelError, printable
 from .graph.interface import dtype_of, tensor_of
 from .graph.load import Graph, read_model
 from .graph.walk import feeds
@@ -109,7 +109,7 @@ def as_text(report: dict[str, Any]) -> str:
         lines.append(f"{'units:':<15}{split['count']} {split['units']}s on a grid of {rows} x {columns}")
     if report["refusal"]:
         lines.append(f"{'refused:':<15}{report['refusal']}")
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def preprocessing_text(fields: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .check import TOLERANCE, difference, require_equal
-from .errors import CheckError
+from .errors import CheckError, OptionError
 from .graph.cut import Part, expose, extract
 from .graph.linear import why_interacting
 from .graph.split import choose_split
@@ -92,7 +92,9 @@ def prepare(opened: Opened, wishes: Wishes) -> Model:
     part = extract(opened.graph.proto, opened.measured, Part(name, (split.tensor,)))
     backbone = session(part.SerializeToString(), wishes.threads)
     head = make_head(opened, split, backbone.run({name: opened.samples[:1]})[0])
-    most = wishes.batch or fit_batch(bytes_per_mask(opened, split))
+    most = fit_batch(bytes_per_mask(opened, split)) if wishes.batch is None else wishes.batch
+    if most < 1:
+        raise OptionError(f"expected a batch of 1 or more masks, got {most}")
     return Model(
         opened=opened,
         split=split,
@@ -128,7 +130,7 @@ def check_cut(model: Model) -> float:
         inputs = opened.samples[i : i + 1]
         values = dict(zip(names, whole.run({opened.picture.name: inputs}, names), strict=True))
         got = model.bind_alone(model.features(inputs)).score(everything)[0]
-        expected = logits_of(values[logits], model.head.quantized.get(logits))
+        expected = logits_of(values[logits], opened.logits, model.head.quantized.get(logits))
         precision = coarsest(opened)
         worst = max(worst, require_equal(got, expected, f"cut at {model.split.tensor!r}", precision))
         check_activation(opened, expected, values[output])

@@ -96,4 +96,7 @@ def with_classes(logits: Logits, measured: Measured) -> Logits:
             f"the model gives scores that are not finite ({logits.tensor!r}) for a photograph; the file is damaged "
             "or the preprocessing is wrong"
         )
+    if logits.activation == "none" and value.sums_to_one:
+        reason = f"output {logits.output!r} sums to 1 over the classes: the logarithm of these probabilities"
+        return replace(logits, classes=classes, holds="probabilities", reason=reason)
     return replace(logits, classes=classes)

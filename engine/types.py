@@ -75,13 +75,17 @@ class PictureInput:
 
 @dataclass(frozen=True)
 class Logits:
-    """Where the class scores are read: the tensor before the final softmax, and what follows it."""
+    """Where the class scores are read: the tensor before the final softmax, and what follows it.
+
+    Where no softmax was recognised and the tensor holds probabilities all the same, their logarithm is used.
+    """
 
     tensor: str
     output: str
     classes: int
     activation: Activation
     reason: str
+    holds: Literal["logits", "probabilities"] = "logits"
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,7 @@ class Value:
     dtype: str
     finite: bool = True
     same: tuple[int, ...] = ()
+    sums_to_one: bool = False
 
 
 @dataclass(frozen=True)

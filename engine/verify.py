@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from .errors import ExplanationError
 from .explanation_file import Saved, preprocessing_of
+from .graph.load import read_model
 from .model import Model, load
 from .preprocess import prepare
 from .problem import Problem
@@ -47,6 +48,7 @@ def verify(
     forward, and |S| + 3 head runs.
     """
     manifest = saved.manifest
+    require_same(read_model(model).sha256, manifest["model"]["sha256"], f"model {model}")
     unit, fitted = manifest["units"], preprocessing_of(saved)
     wishes = Wishes(
         units=unit["kind"],
@@ -58,7 +60,6 @@ def verify(
         threads=threads,
     )
     loaded = load(model, wishes)
-    require_same(loaded.opened.graph.sha256, manifest["model"]["sha256"], f"model {model}")
     if loaded.split.count != unit["count"]:
         raise ExplanationError(f"the manifest counts {unit['count']} units, the model has {loaded.split.count}")
     inputs, features, source = evidence(saved, loaded, picture)
@@ -79,7 +80,7 @@ def evidence(
     given = saved.array("input")
     if given is not None:
         expected = model.opened.samples[:1]
-        require_form(given, expected.shape[:1] + given.shape[1:], str(expected.dtype), "input.npy")
+        require_form(given, expected.shape, str(expected.dtype), "input.npy")
         return given, None, "the kept model input"
     kept = saved.array("features")
     if kept is not None:

@@ -12,8 +12,10 @@ CHANNEL_FIRST = frozenset(
     | {"BatchNormalization", "InstanceNormalization", "GroupNormalization", "LRN"}
 )
 """Operators whose data is `[N, C, ...]` by definition."""
-CHANNEL_LAST = frozenset({"LayerNormalization", "MatMul", "RMSNormalization"})
+NORMALISING = frozenset({"LayerNormalization", "RMSNormalization"})
 """Operators that work along the last axis when they have a constant second operand."""
+CHANNEL_LAST = {3: NORMALISING, 4: NORMALISING | {"MatMul"}}
+"""By the rank of what is asked for: in MLP-Mixers a product also works along the tokens."""
 REDUCTIONS = frozenset({"ReduceMean", "ReduceSum", "ReduceMax"})
 RANKING = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Gather", "Shape"})
 """Operators behind which axes are counted anew."""
@@ -23,7 +25,7 @@ STEPS = 12
 
 def channel_axis(graph: onnx.GraphProto, name: str, shape: tuple[int, ...]) -> int:
     """Return the axis of the channels of a map, or of tokens (the last one unless shown otherwise); batch first."""
-    axis = Neighbours(graph).axis_of(name, STEPS)
+    axis = Neighbours(graph, CHANNEL_LAST[len(shape)]).axis_of(name, STEPS)
     if axis is not None:
         return axis % len(shape)
     return axis_by_shape(shape) if len(shape) == 4 else 2
@@ -41,7 +43,8 @@ def axis_by_shape(shape: tuple[int, ...]) -> int:
 class Neighbours:
     """Asks the operators around a tensor, upwards first and then downwards; -1 is the last axis at any rank."""
 
-    def __init__(self, graph: onnx.GraphProto) -> None:
+    def __init__(self, graph: onnx.GraphProto, channel_last: frozenset[str]) -> None:
+        self.channel_last = channel_last
         self.made = producers(graph)
         self.read = consumers(graph)
         self.weights = initializers(graph)
@@ -58,7 +61,7 @@ class Neighbours:
             return None
         if node.op_type in CHANNEL_FIRST:
             return 1
-        if node.op_type in CHANNEL_LAST:
+        if node.op_type in self.channel_last:
             return -1 if self.has_weight(node) else None
         if node.op_type == "Transpose":
             axis = self.upwards(node.input[0], steps - 1)
@@ -77,7 +80,7 @@ class Neighbours:
     def through(self, node: onnx.NodeProto, name: str, steps: int) -> int | None:
         if node.op_type in CHANNEL_FIRST:
             return 1 if node.input[0] == name else None
-        if node.op_type in CHANNEL_LAST:
+        if node.op_type in self.channel_last:
             return -1 if self.has_weight(node) else None
         if node.op_type in REDUCTIONS:
             return self.kept_by(node)

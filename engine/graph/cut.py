@@ -21,6 +21,8 @@ from .walk import SHAPE_READERS, downstream, initializers, integer, reads
 
 FEATURES, MASK, LOGITS = "ddcam_features", "ddcam_mask", "ddcam_logits"
 """Names of the inputs and the output of a masked head."""
+LEAST = 1e-12
+"""Added to probabilities before their logarithm is taken, so that a probability of 0 stays finite."""
 Built = tuple[list[onnx.NodeProto], list[onnx.TensorProto]]
 """Nodes and the constants that they read."""
 
@@ -52,7 +54,7 @@ def masked_head(head: onnx.ModelProto, split: Split, logits: Logits, quantized: 
     nothing; `quantized` holds scale and zero point of split tensor and logits where they are integers.
     """
     masking, tensors = mask_nodes(split, quantized.get(split.tensor))
-    reading, more = logit_nodes(logits.tensor, logits.classes, quantized.get(logits.tensor))
+    reading, more = logit_nodes(logits, quantized.get(logits.tensor))
     inputs = [
         value_info(FEATURES, Value(split.shape, split.dtype), free=False),
         helper.make_tensor_value_info(MASK, onnx.TensorProto.FLOAT, ["N", split.count]),
@@ -106,15 +108,20 @@ def mask_shape(split: Split) -> list[int]:
     return shape
 
 
-def logit_nodes(tensor: str, classes: int, quantization: Quantization | None) -> Built:
-    nodes, tensors, last = [], [], tensor
+def logit_nodes(logits: Logits, quantization: Quantization | None) -> Built:
+    nodes, tensors, last = [], [], logits.tensor
     if quantization:
         scale, last = ["ddcam_last_scale", "ddcam_last_zero"], "ddcam_last"
-        nodes.append(helper.make_node("DequantizeLinear", [tensor, *scale], [last]))
+        nodes.append(helper.make_node("DequantizeLinear", [logits.tensor, *scale], [last]))
         tensors = quantization.tensors(*scale)
     nodes.append(helper.make_node("Cast", [last], ["ddcam_last_float"], to=onnx.TensorProto.FLOAT))
-    nodes.append(helper.make_node("Reshape", ["ddcam_last_float", "ddcam_last_shape"], [LOGITS]))
-    return nodes, [*tensors, constant("ddcam_last_shape", np.array([-1, classes], np.int64))]
+    last = "ddcam_last_float"
+    if logits.holds == "probabilities":
+        nodes.append(helper.make_node("Add", [last, "ddcam_least"], ["ddcam_above_zero"]))
+        nodes.append(helper.make_node("Log", ["ddcam_above_zero"], ["ddcam_logarithm"]))
+        tensors, last = [*tensors, constant("ddcam_least", np.array(LEAST, np.float32))], "ddcam_logarithm"
+    nodes.append(helper.make_node("Reshape", [last, "ddcam_last_shape"], [LOGITS]))
+    return nodes, [*tensors, constant("ddcam_last_shape", np.array([-1, logits.classes], np.int64))]
 
 
 def part_nodes(graph: onnx.GraphProto, measured: Measured, part: Part) -> list[onnx.NodeProto]:

@@ -43,7 +43,8 @@ def read_block(tensor: onnx.TensorProto, folder: Path) -> bytes:
     entries = {item.key: item.value for item in tensor.external_data}
     file = contained(entries.get("location", ""), folder, tensor.name)
     try:
-        offset, length = int(entries.get("offset", 0)), int(entries.get("length", file.stat().st_size))
+        offset = int(entries.get("offset", 0))
+        length = int(entries.get("length", file.stat().st_size - offset))
     except ValueError as error:
         raise ModelError(f"external data of {tensor.name!r}: offset and length must be numbers") from error
     if offset < 0 or length < 0 or offset + length > file.stat().st_size:

@@ -61,7 +61,7 @@ def layout_of(proto: onnx.ModelProto, tensor: Tensor, asked: Layout | None) -> t
     axes: dict[Layout, int] = {"NCHW": 1, "NHWC": 3}
     possible = [name for name, axis in axes.items() if tensor.shape[axis] in (1, 3)]
     if asked:
-        if tensor.shape[axes[asked]] not in (None, 1, 3):
+        if asked not in axes or tensor.shape[axes[asked]] not in (None, 1, 3):
             raise OptionError(f"layout {asked} does not fit the input {tensor}; use {' or '.join(possible)}")
         return asked, tensor.shape[axes[asked]] or 3
     if len(possible) == 1:

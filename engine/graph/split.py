@@ -137,10 +137,13 @@ def entering_attention(proto: onnx.ModelProto, candidates: list[Candidate], ends
     """Return the last tokens before the last attention; without attention after them, the last tokens."""
     path = path_nodes(proto.graph, *ends)
     made = {name: i for i, node in enumerate(path) for name in node.output}
-    tokens = [c for c in candidates if c.form == "tokens"]
+    maps, tokens = ([c for c in candidates if c.form == form] for form in ("map", "tokens"))
     attention = [i for i, node in enumerate(path) if is_attention(node, path)]
     before = [c for c in tokens if attention and made[c.tensor.name] < attention[-1]]
-    found = before or tokens
+    # A map that is pooled one side at a time is [N, C, h] in between: only a layer makes tokens of it.
+    first = made[maps[-1].tensor.name] if maps else 0
+    layers = [i for i, node in enumerate(path) if node.op_type in MIXING and i > first]
+    found = before or [c for c in tokens if not maps or (layers and layers[0] <= made[c.tensor.name])]
     return found[-1] if found else None
 
 

@@ -111,9 +111,9 @@ def number(value: object, what: str) -> float:
 
 
 def share(value: object, what: str) -> float:
-    """Return a number above 0 and up to 1. Raises OptionError."""
+    """Return a number above 0 and up to 1, by which a side can be divided. Raises OptionError."""
     found = number(value, what)
-    if not 0 < found <= 1:
+    if not 1e-3 <= found <= 1:
         raise OptionError(f"expected a number above 0 and up to 1 for {what}, got {shown(value)}; mend it")
     return found
 

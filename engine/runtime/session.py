@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DdcamError, RunError
+from ..errors import DdcamError, OptionError, RunError
 from ..types import Device
 from .device import providers, require, runtime
 
+MOST_THREADS = 1024
 NOISE = (
     r"\[ONNXRuntimeError\] : \d+ : \w+ : ",
     r"Load model from .*?model\.onnx failed: ?",
@@ -24,6 +25,8 @@ class Session:
 
     def __init__(self, model: bytes, *, device: Device = "cpu", threads: int = 0) -> None:
         """Load a graph from its bytes; `threads` 0 lets ONNX Runtime use all cores."""
+        if not 0 <= threads <= MOST_THREADS:  # far more crash ONNX Runtime
+            raise OptionError(f"expected 0 (all cores) to {MOST_THREADS} threads, got {threads}")
         ort = runtime()
         options = ort.SessionOptions()
         options.log_severity_level = 4

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ModelError, RunError, UnsafeModelError
+from ..errors import ModelError, OutputError, RunError, UnsafeModelError
 from ..types import Measured, Value
 from .session import brief
 
@@ -27,13 +27,18 @@ def trial(model: bytes, pictures: np.ndarray[Any, Any], *, free_batch: bool, mem
     crashes or does not end. Cost: a process start, two or three forwards without graph optimisation.
     """
     limit = memory or BASE + 6 * len(model)
-    with tempfile.TemporaryDirectory(prefix="ddcam-") as folder:
-        where = Path(folder)
-        (where / "model.onnx").write_bytes(model)
-        np.save(where / "pictures.npy", pictures)
-        if free_batch:
-            (where / "free.txt").touch()
-        return read(start(where, limit), limit)
+    try:
+        with tempfile.TemporaryDirectory(prefix="ddcam-") as folder:
+            where = Path(folder)
+            (where / "model.onnx").write_bytes(model)
+            np.save(where / "pictures.npy", pictures)
+            if free_batch:
+                (where / "free.txt").touch()
+            return read(start(where, limit), limit)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write temporary files for the trial run: {error.strerror or error}; make room or set TMPDIR"
+        ) from error
 
 
 def start(folder: Path, limit: int) -> "subprocess.CompletedProcess[str]":
@@ -69,4 +74,5 @@ def read(child: "subprocess.CompletedProcess[str]", limit: int) -> Measured:
 
 def value_of(facts: Mapping[str, Any]) -> Value:
     same = tuple(facts.get("same", ()))
-    return Value(tuple(facts["shape"]), facts["dtype"], facts.get("finite", True), same)
+    one = facts.get("sums_to_one", False)
+    return Value(tuple(facts["shape"]), facts["dtype"], facts.get("finite", True), same, one)

@@ -72,6 +72,7 @@ def describe(value: np.ndarray, other: np.ndarray | None) -> dict[str, object]:
     facts: dict[str, object] = {"shape": value.shape, "dtype": value.dtype.name}
     if value.dtype.kind == "f":
         facts["finite"] = bool(np.isfinite(value).all())
+        facts["sums_to_one"] = bool(value.size > 1 and (value >= 0).all() and abs(value.sum() - 1) < 1e-3)
     if other is not None and value.ndim == 3 and value.shape == other.shape:
         facts["same"] = [int(i) for i in np.flatnonzero((value == other).all(axis=(0, 2)))]
     return facts

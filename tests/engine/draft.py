@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
 CLASSES = 5
 SIDE = 16
@@ -136,6 +136,4 @@ class Draft:
         outputs = [helper.make_tensor_value_info(output, element, [self.batch, *shape[1:]])]
         graph = helper.make_graph(self.nodes, "zoo", inputs, outputs, self.tensors)
         version = 3 if self.opset <= 8 else 8 if self.opset < 21 else 10
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=version)
-        assert TensorProto.DataType.Value("FLOAT") == TensorProto.FLOAT
-        return model
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=version)
