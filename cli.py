@@ -18,6 +18,7 @@ from .engine.errors import printable
 from .engine.explanation_file import describe
 from .engine.inspect import as_text, preprocessing_text
 from .engine.preprocess import PRESETS
+from .engine.runtime.device import both_wheels
 from .engine.search import SEARCHES
 from .models import DEMOS, demo_path, demo_pictures
 
@@ -29,7 +30,7 @@ flag = functools.partial(click.option, is_flag=True, show_default="off")
 path_type = click.Path(path_type=Path)
 
 
-class Numbers(click.ParamType):  # type: ignore[type-arg]  (click 8.1 takes none)
+class Numbers(click.ParamType):  # type: ignore[type-arg]  # click 8.1 takes none
     """Numbers separated by commas (or by x, for sizes)."""
 
     name = "NUMBERS"
@@ -128,6 +129,8 @@ def wishes_of(options: dict[str, Any]) -> Wishes:
 @click.version_option(__version__, prog_name="ddcam")
 def cli() -> None:
     """Explain a deployed ONNX vision model: the smallest set of internal units that keeps its decision."""
+    if conflict := both_wheels():
+        note(f"ddcam: {conflict}")
 
 
 @cli.command()
@@ -139,6 +142,7 @@ def explain(model: Path, images: tuple[str, ...], **options: Any) -> None:
     paths, as_json = find_images(images), options.pop("as_json")
     folders = out_folders(paths, options.pop("out"))
     loaded = engine.load(model, wishes_of(options))
+    engine.require_request(loaded, target=options["target"], preserve=options["preserve"])
     if not as_json:
         note(f"preprocessing {preprocessing_text(asdict(loaded.opened.preprocessing))}")
     failures = 0
@@ -253,11 +257,9 @@ def note(text: str) -> None:
 
 def main() -> None:
     """Run the command line; what ddcam refuses is one line and exit code 2."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # names that the terminal's encoding cannot say
+    escape_what_cannot_be_said()
     try:
-        sys.exit(cli.main(standalone_mode=False) or 0)
+        sys.exit(cli.main(sys.argv[1:] or ["--help"], prog_name="ddcam", standalone_mode=False) or 0)
     except DdcamError as error:
         fail(str(error))
     except click.UsageError as error:
@@ -273,6 +275,13 @@ def main() -> None:
         fail(f"cannot read or write {error.filename or 'the output'}: {error.strerror or error}")
     except MemoryError:
         fail("out of memory; use a smaller --batch, or a smaller picture")
+
+
+def escape_what_cannot_be_said() -> None:
+    """Print names that the encoding of the terminal or pipe does not have as escapes, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def fail(text: str) -> None:

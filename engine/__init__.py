@@ -1,7 +1,7 @@
 """The engine: everything that needs no file format but ONNX and no library but the core ones."""
 
 from .errors import DdcamError
-from .explain import explain, save
+from .explain import explain, require_request, save
 from .explanation_file import open_explanation, require_writable
 from .inspect import inspect
 from .methods import METHODS
@@ -22,6 +22,7 @@ __all__ = [
     "inspect",
     "load",
     "open_explanation",
+    "require_request",
     "require_writable",
     "save",
     "split_files",

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from .errors import OptionError
 from .explanation_file import write
+from .labels import find_label
 from .methods import METHODS
 from .model import Model
 from .preprocess import prepare
@@ -15,6 +16,7 @@ from .render.overlay import overlay
 from .render.panel import panel
 from .render.png import png_bytes
 from .saliency import is_blank, saliency_map
+from .search.predicate import parse
 from .types import Attribution, Explanation, Picture
 
 
@@ -53,6 +55,13 @@ def explain(
         warnings=warnings_of(attribution, model),
         arrays={"input": inputs, "features": problem.raw},
     )
+
+
+def require_request(model: Model, *, target: str | None = None, preserve: str = "top1") -> None:
+    """Raise OptionError early where `explain` would refuse target or predicate whatever the picture."""
+    parse(preserve)
+    if target is not None:
+        find_label(model.opened.labels, target)
 
 
 def save(explanation: Explanation, folder: str | Path, *, keep_arrays: bool = False, replace: bool = False) -> None:

@@ -84,7 +84,8 @@ def write(
     Raises OutputError when the folder exists (unless `replace`) or cannot be written.
     """
     attribution = explanation.attribution
-    own = {"scores": attribution.scores, "grid": attribution.grid_map, "saliency": explanation.saliency}
+    half = explanation.saliency.astype(np.float16)  # 12 megapixels are 24 MB so, and 256 shades are drawn at most
+    own: dict[str, NDArray[Any]] = {"scores": attribution.scores, "grid": attribution.grid_map, "saliency": half}
     with whole_folder(folder, replace=marker(replace)) as work:
         for name, array in (own | dict(arrays)).items():
             np.save(work / f"{name}.npy", array)

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .check import TOLERANCE, difference, require_equal
-from .errors import CheckError, OptionError
+from .errors import CheckError, DeviceError, OptionError
 from .graph.cut import Part, expose, extract
 from .graph.linear import why_interacting
 from .graph.split import choose_split
 from .head import NAMES, SAME, Head, additivity_error, bytes_per_mask, logits_of, make_head
-from .open_model import Opened, open_model
+from .open_model import Opened, not_finite, open_model
 from .runtime.batching import fit_batch
 from .runtime.binding import MaskedHead
 from .runtime.device import choose_device
@@ -50,8 +50,8 @@ class Model:
         """Upload features to the session that answers many masks at once."""
         return MaskedHead(self.many, NAMES, features, self.batch)
 
-    def bind_alone(self, features: NDArray[Any]) -> MaskedHead:
-        """Upload features to the session that decides: one thread, one mask at a time."""
+    def bind_alone(self, features: Any) -> MaskedHead:
+        """Bind features, an array or uploaded, to the session that decides: one thread, one mask at a time."""
         return MaskedHead(self.alone, NAMES, features, 1)
 
     @cached_property
@@ -83,14 +83,9 @@ def load(path: str | Path, wishes: Wishes | None = None) -> Model:
 def prepare(opened: Opened, wishes: Wishes) -> Model:
     """Cut an opened model where `wishes` or the graph say, and open its sessions."""
     split = split_of(opened, wishes)
-    device, why = choose_device(wishes.device)
-
-    def session(graph: bytes, threads: int) -> Session:
-        return Session(graph, device=device, threads=threads)
-
     name = opened.picture.name
     part = extract(opened.graph.proto, opened.measured, Part(name, (split.tensor,)))
-    backbone = session(part.SerializeToString(), wishes.threads)
+    backbone, why = open_backbone(part.SerializeToString(), wishes)
     head = make_head(opened, split, backbone.run({name: opened.samples[:1]})[0])
     most = fit_batch(bytes_per_mask(opened, split)) if wishes.batch is None else wishes.batch
     if most < 1:
@@ -98,14 +93,25 @@ def prepare(opened: Opened, wishes: Wishes) -> Model:
     return Model(
         opened=opened,
         split=split,
-        device=device,
+        device=backbone.device,
         device_reason=why,
         backbone=backbone,
         head=head,
-        many=session(head.graph, wishes.threads),
-        alone=session(head.graph, 1),
+        many=Session(head.graph, device=backbone.device, threads=wishes.threads),
+        alone=Session(head.graph, device=backbone.device, threads=1),
         batch=most if head.batchable else 1,
     )
+
+
+def open_backbone(graph: bytes, wishes: Wishes) -> tuple[Session, str]:
+    """Open the first session on the device that was asked for; only "auto" may end on the CPU, with the reason."""
+    device, why = choose_device(wishes.device)
+    try:
+        return Session(graph, device=device, threads=wishes.threads), why
+    except DeviceError as error:
+        if wishes.device != "auto":
+            raise
+        return Session(graph, threads=wishes.threads), str(error)
 
 
 def split_of(opened: Opened, wishes: Wishes) -> Split:
@@ -131,6 +137,8 @@ def check_cut(model: Model) -> float:
         values = dict(zip(names, whole.run({opened.picture.name: inputs}, names), strict=True))
         got = model.bind_alone(model.features(inputs)).score(everything)[0]
         expected = logits_of(values[logits], opened.logits, model.head.quantized.get(logits))
+        if not np.isfinite(expected).all():  # optimised, a model can overflow where it did not in its trial run
+            raise not_finite(logits)
         precision = coarsest(opened)
         worst = max(worst, require_equal(got, expected, f"cut at {model.split.tensor!r}", precision))
         check_activation(opened, expected, values[output])
@@ -147,8 +155,9 @@ def check_activation(opened: Opened, logits: Floats, output: NDArray[Any]) -> No
     if opened.logits.activation == "none" or output.dtype.kind != "f":
         return
     expected = probabilities(logits[None], opened.logits.activation)[0]
-    if "LogSoftmax" in opened.logits.reason:
-        expected = np.log(expected)
+    if "LogSoftmax" in opened.logits.reason:  # not the logarithm of a probability that is 0 in float64
+        shifted = logits.astype(np.float64) - logits.max()
+        expected = shifted - np.log(np.exp(shifted).sum())
     # A quantised softmax moves by steps of 1/256 although its output is declared as float32.
     allowed = max(TOLERANCE[output.dtype.name] * 10, TOLERANCE[coarsest(opened)])
     if not difference(output.ravel(), expected) <= allowed:

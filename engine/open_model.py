@@ -92,11 +92,15 @@ def with_classes(logits: Logits, measured: Measured) -> Logits:
             "binary and regression heads are not explained yet"
         )
     if not value.finite:
-        raise ModelError(
-            f"the model gives scores that are not finite ({logits.tensor!r}) for a photograph; the file is damaged "
-            "or the preprocessing is wrong"
-        )
+        raise not_finite(logits.tensor)
     if logits.activation == "none" and value.sums_to_one:
         reason = f"output {logits.output!r} sums to 1 over the classes: the logarithm of these probabilities"
         return replace(logits, classes=classes, holds="probabilities", reason=reason)
     return replace(logits, classes=classes)
+
+
+def not_finite(tensor: str) -> ModelError:
+    return ModelError(
+        f"the model gives scores that are not finite ({tensor!r}) for a photograph; the file is damaged "
+        "or the preprocessing is wrong"
+    )

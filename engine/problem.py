@@ -46,7 +46,7 @@ class Problem:
             features = model.features(inputs)
         self.raw = features
         self._many = model.bind(self.raw)
-        self._alone = model.bind_alone(self.raw)
+        self._alone = model.bind_alone(self._many.uploaded)
         self.canonical_runs = 0
         self.logits = self.score_alone(np.ones(self.units, np.bool_))
         if not np.isfinite(self.logits).all():

@@ -25,10 +25,7 @@ STEPS = 12
 
 def channel_axis(graph: onnx.GraphProto, name: str, shape: tuple[int, ...]) -> int:
     """Return the axis of the channels of a map, or of tokens (the last one unless shown otherwise); batch first."""
-    axis = Neighbours(graph, CHANNEL_LAST[len(shape)]).axis_of(name, STEPS)
-    if axis is not None:
-        return axis % len(shape)
-    return axis_by_shape(shape) if len(shape) == 4 else 2
+    return Neighbours(graph, CHANNEL_LAST[len(shape)]).channel_axis(name, shape)
 
 
 def axis_by_shape(shape: tuple[int, ...]) -> int:
@@ -50,6 +47,12 @@ class Neighbours:
         self.weights = initializers(graph)
         # Without a memory, 12 sums of 8 operands each would be asked 8^12 times.
         self.upwards, self.downwards = cache(self.look_up), cache(self.look_down)
+
+    def channel_axis(self, name: str, shape: tuple[int, ...]) -> int:
+        axis = self.axis_of(name, STEPS)
+        if axis is not None:
+            return axis % len(shape)
+        return axis_by_shape(shape) if len(shape) == 4 else 2
 
     def axis_of(self, name: str, steps: int) -> int | None:
         above = self.upwards(name, steps)

@@ -44,7 +44,7 @@ def read_block(tensor: onnx.TensorProto, folder: Path) -> bytes:
     file = contained(entries.get("location", ""), folder, tensor.name)
     try:
         offset = int(entries.get("offset", 0))
-        length = int(entries.get("length", file.stat().st_size - offset))
+        length = int(entries.get("length", max(0, file.stat().st_size - offset)))
     except ValueError as error:
         raise ModelError(f"external data of {tensor.name!r}: offset and length must be numbers") from error
     if offset < 0 or length < 0 or offset + length > file.stat().st_size:

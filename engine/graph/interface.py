@@ -165,9 +165,11 @@ def choose_output(proto: onnx.ModelProto, picture: str, asked: str | None) -> on
             raise OptionError(f"the model has no output {asked!r}; its outputs are: {listed}")
         return outputs[asked]
     fit = [o for o in outputs.values() if o.name in below and is_class_scores(o)]
+    if not fit and any(is_class_scores(o) for o in outputs.values()):
+        raise ModelError(f"no class scores are computed from the input {picture!r}; the model's outputs are: {listed}")
     if not fit:
         raise ModelError(
-            f"expected an output of class scores, [N, classes]; the model's outputs are: {listed}. "
+            f"expected an output of class scores, [N, classes]; the model's outputs are: {listed or 'none'}. "
             "Detectors, segmenters and sequence models are not explained"
         )
     made = producers(proto.graph)

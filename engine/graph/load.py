@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import onnx
 import onnx.inliner
@@ -75,6 +76,7 @@ def parse(content: bytes, path: Path) -> onnx.ModelProto:
     proto = onnx.ModelProto()
     try:
         proto.ParseFromString(content)
+        require_text(proto)
     except Exception as error:  # protobuf's DecodeError has no public home that is stable across backends
         raise ModelError(f"{path} is not an ONNX model (protobuf cannot parse it); is it complete?") from error
     if not proto.graph.node:
@@ -82,6 +84,17 @@ def parse(content: bytes, path: Path) -> onnx.ModelProto:
     if not proto.opset_import:
         raise ModelError(f"{path} names no operator set, so its operators have no meaning; export it again")
     return proto
+
+
+def require_text(message: Any) -> None:
+    """Raise ValueError where a string of a message is not UTF-8: protobuf hands it out as bytes, or raises later."""
+    for field, value in message.ListFields():
+        items = [value] if isinstance(value, str | bytes) or hasattr(value, "ListFields") else value
+        if field.type == field.TYPE_MESSAGE:
+            for item in items:
+                require_text(item)
+        elif field.type == field.TYPE_STRING and not all(isinstance(item, str) for item in items):
+            raise ValueError(f"{field.name} is not UTF-8")
 
 
 def inline_functions(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -96,6 +109,12 @@ def inline_functions(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 def check(proto: onnx.ModelProto) -> tuple[str, ...]:
     """Run onnx's checker; a shape that contradicts inference is only a note, since runtimes accept such files."""
+    newest = onnx.defs.onnx_opset_version()
+    if opset(proto) > newest:
+        raise ModelError(
+            f"the model uses operator set {opset(proto)}, the installed onnx knows those up to {newest}; "
+            "update onnx and onnxruntime, or export with an older one"
+        )
     try:
         onnx.checker.check_model(proto)
     except Exception as error:  # ValidationError, and RuntimeErrors from the C++ side

@@ -8,7 +8,7 @@ import onnx
 
 from ..errors import SplitError
 from ..types import Candidate, Logits, PictureInput, Split, Tensor, UnitKind, Value
-from .axes import channel_axis
+from .axes import CHANNEL_LAST, Neighbours
 from .walk import path_nodes, reads, separators
 
 MIXING = frozenset(
@@ -38,20 +38,21 @@ def find_candidates(
     if not layers:
         return []
     inner = [n for n in names if layers[0] <= made.get(n, -1) < layers[-1] and n in values]
+    askable = {rank: Neighbours(proto.graph, kinds) for rank, kinds in CHANNEL_LAST.items()}
     found: list[Candidate] = []
     for name in inner:
         value = values[name]
         if value.dtype in SPLITTABLE and value.shape and value.shape[0] == 1:
-            found += candidate(proto, name, value, found)
+            found += candidate(askable, name, value, found)
     return found
 
 
-def candidate(proto: onnx.ModelProto, name: str, value: Value, earlier: list[Candidate]) -> list[Candidate]:
+def candidate(askable: Mapping[int, Neighbours], name: str, value: Value, earlier: list[Candidate]) -> list[Candidate]:
     """Describe one tensor as a candidate, or return nothing where it has no units."""
     tensor, shape = Tensor(name, value.dtype, value.shape), value.shape
-    if len(shape) not in (3, 4):
+    if len(shape) not in askable:
         return []
-    axis = channel_axis(proto.graph, name, shape)
+    axis = askable[len(shape)].channel_axis(name, shape)
     if len(shape) == 4:
         height, width = (size for i, size in enumerate(shape) if i not in (0, axis))
         return [Candidate(tensor, "map", axis, (height, width))] if height * width > 1 and shape[axis] > 1 else []

@@ -2,7 +2,9 @@
 
 import ctypes
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from importlib import metadata
+from io import StringIO
 from typing import Any, Literal
 
 from ..errors import DeviceError, MissingPackageError, OptionError
@@ -14,7 +16,6 @@ INSTALL = 'pip install "ddcam[cpu]" (or "ddcam[cuda]" on a machine with an NVIDI
 
 def runtime() -> Any:
     """Import ONNX Runtime or say what is missing; its native libraries must not print over our messages."""
-    both_wheels_refused()
     try:
         import onnxruntime  # noqa: PLC0415  (the message needs to be ours when it is missing)
     except ImportError as error:
@@ -25,14 +26,13 @@ def runtime() -> Any:
     return onnxruntime
 
 
-def both_wheels_refused() -> None:
-    """Refuse when both wheels are installed: they overwrite each other's files, the last one wins."""
-    found = [name for name in ("onnxruntime", "onnxruntime-gpu") if installed(name)]
-    if len(found) == 2:
-        raise MissingPackageError(
-            "both onnxruntime and onnxruntime-gpu are installed and overwrite each other; uninstall both, "
-            f"then {INSTALL}"
-        )
+def both_wheels() -> str | None:
+    """Say so when both wheels are installed: they overwrite each other's files, and the last one wins."""
+    if not (installed("onnxruntime") and installed("onnxruntime-gpu")):
+        return None
+    return (
+        f"both onnxruntime and onnxruntime-gpu are installed and overwrite each other; uninstall both, then {INSTALL}"
+    )
 
 
 def installed(name: str) -> bool:
@@ -61,7 +61,10 @@ def missing_for_cuda() -> str | None:
     """Name the first piece that CUDA lacks here, or None."""
     ort = runtime()
     if CUDA not in ort.get_available_providers():
-        return 'the installed ONNX Runtime has no CUDA support; pip install "ddcam[cuda]" instead of ddcam[cpu]'
+        return (
+            both_wheels()
+            or 'the installed ONNX Runtime has no CUDA support; pip install "ddcam[cuda]" instead of ddcam[cpu]'
+        )
     driver = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
     try:
         library = ctypes.CDLL(driver)
@@ -77,7 +80,8 @@ def providers(device: Device) -> list[str | tuple[str, dict[str, str]]]:
     """List the execution providers of a device; TF32 is off, since it decides close probes differently."""
     if device == "cpu":
         return ["CPUExecutionProvider"]
-    runtime().preload_dlls()
+    with redirect_stdout(StringIO()), redirect_stderr(StringIO()):  # it prints what it does not find
+        runtime().preload_dlls()
     return [(CUDA, {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}), "CPUExecutionProvider"]
 
 

@@ -280,7 +280,7 @@ ARRAYS: dict[str, Callable[[bytes], bytes]] = {
     "no shape": lambda _: as_npy(np.float32(3)),
     "other rank": lambda _: as_npy(np.zeros((1, 32), np.float32)),
     "other type": lambda _: as_npy(np.zeros((1, 1, 32, 32), np.float64)),
-    "not finite": lambda _: as_npy(np.full((1, 1, 32, 32), np.nan, np.float32)),
+    "not finite": lambda content: as_npy(np.full_like(np.load(io.BytesIO(content)), np.nan)),
     "archive": lambda _: as_npz(),
     "promising": lambda _: promising(),
 }

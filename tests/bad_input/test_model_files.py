@@ -137,7 +137,7 @@ def test_external_data_elsewhere(refused, outside, picture: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("entries", "names"),
     [
-        ({"offset": "400"}, "432 bytes at 400"),
+        ({"offset": "400"}, "w0"),
         ({"offset": "4000"}, "at 4000"),
         ({"offset": "-4"}, "at -4"),
         ({"length": "-1"}, "-1 bytes"),

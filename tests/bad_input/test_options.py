@@ -66,6 +66,13 @@ def test_explain(refused, digits: Path, digit: Path, kind: str) -> None:
     refused("explain", digits, digit, *options, names=names)
 
 
+@pytest.mark.parametrize("kind", ["misspelt predicate", "unknown class"])
+def test_what_fits_no_picture_is_said_once(refused, digits: Path, digit: Path, kind: str) -> None:
+    options, names = EXPLAIN[kind]
+
+    refused("explain", digits, digit, digit.with_name("six_0.png"), *options, names=names)
+
+
 LABELS = {
     "too few": (b"zero\none\ntwo\n", "found 3"),
     "too many": (b"\n".join(b"name" for _ in range(11)), "found 11"),
@@ -86,7 +93,7 @@ def test_labels(refused, digits: Path, digit: Path, tmp_path: Path, kind: str) -
 
 
 COMMANDS = {
-    "nothing at all": ([], "--help"),
+    "no command": (["--"], "Missing command"),
     "unknown command": (["explian", "model.onnx"], "explian"),
     "no model": (["explain"], "MODEL"),
     "no picture": (["explain", "model.onnx"], "IMAGE"),
@@ -104,6 +111,13 @@ def test_commands(refused, kind: str) -> None:
     arguments, names = COMMANDS[kind]
 
     refused(*arguments, names=names)
+
+
+def test_nothing_at_all_shows_the_help(ddcam) -> None:
+    code, out, lines = ddcam()
+
+    assert (code, lines) == (0, [])
+    assert out.startswith("Usage: ddcam [OPTIONS] COMMAND")
 
 
 def test_cuda_where_there_is_none(refused, digits: Path, digit: Path, monkeypatch: pytest.MonkeyPatch) -> None:

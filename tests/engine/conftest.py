@@ -55,9 +55,7 @@ def pictures(count: int = 2, layout: str = "NCHW", dtype: str = "float32", seed:
     return np.random.default_rng(seed).normal(size=shape).astype(dtype)
 
 
-def trial_here(
-    model: bytes, pictures: np.ndarray, *, free_batch: bool, memory: int | None = None
-) -> Measured:
+def trial_here(model: bytes, pictures: np.ndarray, *, free_batch: bool, memory: int | None = None) -> Measured:
     """Do what the trial run does, in this process and without a limit."""
     with tempfile.TemporaryDirectory() as folder:
         where = Path(folder)

@@ -20,7 +20,10 @@ def cut(zoo: SimpleNamespace):
         layout = "NCHW" if proto.graph.input[0].type.tensor_type.shape.dim[1].dim_value == 3 else "NHWC"
         target = proto.graph.output[0].name
         measured = measure(zoo, proto, layout, batch)
-        parts = [extract(proto, measured, Part("picture", (tensor,))), extract(proto, measured, Part(tensor, (target,)))]
+        parts = [
+            extract(proto, measured, Part("picture", (tensor,))),
+            extract(proto, measured, Part(tensor, (target,))),
+        ]
         for count in (1, 2, 5) if batch == "N" else (1,):
             picture = zoo.pictures(count, layout, seed=count)
             [features] = zoo.run(parts[0], {"picture": picture})
@@ -88,7 +91,9 @@ def test_shape_that_grows_with_a_multiple_of_the_batch(zoo, cut, operator):
     draft = zoo.Draft()
     x = draft.add("Relu", draft.conv(draft.picture(), 3, 8, 5, strides=[4, 4]))
     windows = draft.add("Reshape", [x, draft.constant([-1, 4, 4, 4])])
-    x = draft.add("Relu", draft.conv(draft.add("Reshape", [windows, draft.constant([-1, 8, 4, 4])]), 8, 8, 3), "features")
+    x = draft.add(
+        "Relu", draft.conv(draft.add("Reshape", [windows, draft.constant([-1, 8, 4, 4])]), 8, 8, 3), "features"
+    )
     shape = draft.add(operator, windows)
     if operator == "Size":
         shape = draft.add("Reshape", [shape, draft.constant([1])])
@@ -187,7 +192,9 @@ def test_one_of_two_outputs_of_a_node_is_not_separable(zoo):
     draft = zoo.Draft()
     x = draft.conv(draft.picture(), 3, 8, 5, strides=[4, 4])
     draft.nodes.append(helper.make_node("Split", [x], ["left", "right"], axis=1))
-    draft.dense(draft.add("Flatten", draft.add("GlobalAveragePool", draft.add("Mul", ["left", "right"]))), 4, 5, "logits")
+    draft.dense(
+        draft.add("Flatten", draft.add("GlobalAveragePool", draft.add("Mul", ["left", "right"]))), 4, 5, "logits"
+    )
     proto = draft.model("logits")
 
     with pytest.raises(SplitError, match=r"cannot split at 'left'.* also reads \['right'\]"):

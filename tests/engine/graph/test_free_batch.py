@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from onnxruntime.capi.onnxruntime_pybind11_state import Fail
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail, RuntimeException
 
 from ddcam.engine.errors import ModelError
 from ddcam.engine.graph.free_batch import BatchError, free_batch
@@ -401,7 +401,7 @@ def test_a_baked_reshape_behind_a_symbolic_input_is_freed() -> None:
     model = build(Case("symbolic", (1, 4, 6), f"{TO_ROWS}; y = Relu(r)", ROWS))
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "N"
     x = three((1, 4, 6))
-    with pytest.raises(Fail):
+    with pytest.raises((Fail, RuntimeException)):
         session(model).run(None, {"x": x})
     assert worst_difference(model, freed(model, x), x) < 1e-4
 

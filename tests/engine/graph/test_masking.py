@@ -112,9 +112,7 @@ def test_class_scores_with_further_axes_are_flattened(zoo, split):
 def test_interface_of_the_masked_head(zoo, split):
     chosen, _, masking, _ = split(zoo.build("vit_registers")[0])
     graph = onnx.load_from_string(masking).graph
-    shapes = [
-        [d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim] for v in (*graph.input, *graph.output)
-    ]
+    shapes = [[d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim] for v in (*graph.input, *graph.output)]
 
     assert [v.name for v in (*graph.input, *graph.output)] == [FEATURES, MASK, LOGITS]
     assert shapes == [[1, 19, 8], ["N", 16], ["N", 5]]

@@ -85,9 +85,7 @@ def test_path_nodes_are_those_below_the_source_and_above_the_target(g):
         below |= {out for name, out in flow if name in below}
         above |= {name for name, out in flow if out in above}
     expected = [
-        n
-        for n in g.node
-        if n.op_type != "Shape" and below.intersection(reads(n)) and above.intersection(n.output)
+        n for n in g.node if n.op_type != "Shape" and below.intersection(reads(n)) and above.intersection(n.output)
     ]
 
     assert path_nodes(g, "x", "y") == expected

@@ -1,0 +1,121 @@
+"""A session runs a graph by name, and a masked head keeps its features while masks come and go."""
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ddcam.engine.errors import OptionError, RunError
+from ddcam.engine.runtime.batching import LARGEST, batches, fit_batch
+from ddcam.engine.runtime.binding import MaskedHead
+from ddcam.engine.runtime.session import Session, brief
+
+NAMES = ("features", "mask", "logits")
+
+
+def graph(text: str, inputs: str, outputs: str) -> bytes:
+    parsed = onnx.parser.parse_graph(f"g ({inputs}) => ({outputs}) {{ {text} }}")
+    opset = [onnx.helper.make_opsetid("", 17)]
+    return onnx.helper.make_model(parsed, opset_imports=opset, ir_version=8).SerializeToString()
+
+
+def head() -> bytes:
+    """Make a head `logits = (features * mask) + 2`."""
+    text = "a = Mul(features, mask) two = Constant <value_float = 2.0> () logits = Add(a, two)"
+    return graph(text, "float[1,3] features, float[N,3] mask", "float[N,3] logits")
+
+
+FEATURES = np.float32([[1, 10, 100]])
+
+
+def test_arrays_go_in_and_out_by_name():
+    session = Session(graph("s = Add(a, b) d = Sub(a, b)", "float[N] a, float[N] b", "float[N] s, float[N] d"))
+    feeds = {"b": np.float32([1, 2]), "a": np.float32([5, 7])}
+
+    assert (session.inputs, session.outputs, session.device) == (["a", "b"], ["s", "d"], "cpu")
+    assert [v.tolist() for v in session.run(feeds)] == [[6, 9], [4, 5]]
+    assert [v.tolist() for v in session.run(feeds, ["d"])] == [[4, 5]]
+
+
+def test_failures_are_one_line():
+    session = Session(graph("y = Relu(x)", "float[N,2] x", "float[N,2] y"))
+
+    for feeds in ({"x": np.zeros((1, 3), np.float32)}, {"x": np.zeros((1, 2))}, {}):
+        with pytest.raises(RunError, match="ONNX Runtime failed: ") as error:
+            session.run(feeds)
+        assert "\n" not in str(error.value)
+    with pytest.raises(RunError, match="ONNX Runtime cannot load the graph: "):
+        Session(b"nonsense")
+    with pytest.raises(RunError, match="NoSuchOperator"):
+        Session(graph("y = NoSuchOperator(x)", "float[N] x", "float[N] y"))
+
+
+@pytest.mark.parametrize("threads", [-1, 10**6])
+def test_impossible_threads_are_refused(threads):
+    with pytest.raises(OptionError, match="threads"):
+        Session(head(), threads=threads)
+
+
+def test_messages_are_short():
+    assert brief(ValueError("a\n\n b")) == "a b"
+    assert len(brief(ValueError("x" * 5000))) < 500
+
+
+@pytest.mark.parametrize("batch", [1, 2, 7, 64])
+def test_masks_are_answered_in_order_whatever_the_batch(batch):
+    masks = np.random.default_rng(0).integers(0, 2, (20, 3)).astype(np.float32)
+    bound = MaskedHead(Session(head(), threads=1), NAMES, FEATURES, batch)
+
+    np.testing.assert_array_equal(bound.score(masks), FEATURES * masks + 2)
+    np.testing.assert_array_equal(bound.score(masks[:1]), FEATURES * masks[:1] + 2)
+
+
+@pytest.mark.parametrize("masks", [np.eye(3), np.eye(3, dtype=bool), np.eye(6, dtype=np.float32)[::2, ::2].T])
+def test_masks_of_other_types_and_layouts_are_converted(masks):
+    bound = MaskedHead(Session(head(), threads=1), NAMES, FEATURES, 2)
+
+    np.testing.assert_array_equal(bound.score(masks), FEATURES * masks + 2)
+
+
+def test_features_are_uploaded_once_and_answers_are_copies():
+    session = Session(head(), threads=1)
+    features = FEATURES.copy()
+    first, second = MaskedHead(session, NAMES, features, 4), MaskedHead(session, NAMES, features * 3, 4)
+    mask = np.ones((1, 3), np.float32)
+    answer = first.score(mask)
+
+    np.testing.assert_array_equal(second.score(mask), FEATURES * 3 + 2)
+    np.testing.assert_array_equal(first.score(mask * 0), np.full((1, 3), 2))
+    np.testing.assert_array_equal(answer, FEATURES + 2)
+
+
+def test_features_may_lie_in_memory_as_they_like():
+    features = np.asfortranarray(np.repeat(FEATURES, 2, axis=1))[:, ::2]
+    bound = MaskedHead(Session(head(), threads=1), NAMES, features, 4)
+
+    np.testing.assert_array_equal(bound.score(np.ones((2, 3), np.float32)), np.repeat(FEATURES + 2, 2, axis=0))
+
+
+def test_head_that_fails_is_reported():
+    bound = MaskedHead(Session(head(), threads=1), NAMES, FEATURES, 4)
+
+    with pytest.raises(RunError, match="ONNX Runtime failed in the head: "):
+        bound.score(np.ones((1, 4), np.float32))
+
+
+@given(st.integers(0, 2**40))
+def test_batch_fits_the_budget(bytes_per_item):
+    size = fit_batch(bytes_per_item, budget=2**20)
+
+    assert 1 <= size <= LARGEST
+    assert size == 1 or size * bytes_per_item <= 2**20
+    assert size == LARGEST or (size + 1) * bytes_per_item > 2**20
+
+
+@given(st.integers(0, 20), st.integers(1, 25))
+def test_batches_are_the_items_in_order(count, size):
+    parts = list(batches(np.arange(count), size))
+
+    assert np.concatenate([np.arange(0), *parts]).tolist() == list(range(count))
+    assert all(len(part) == size for part in parts[:-1])
