@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-from .errors import OptionError
+from .errors import OptionError, printable
 from .types import Labels
 
 FILE_LIMIT = 5_000_000
@@ -194,9 +194,7 @@ def _name(entry: object, place: str) -> str:
 
 
 def _clean(name: str) -> str:
-    """Keep a name on one line and free of control characters: a model's author must not steer a terminal."""
-    printable = "".join(letter if letter.isprintable() else " " for letter in name[: 4 * NAME_LIMIT])
-    return " ".join(printable.split())[:NAME_LIMIT]
+    return " ".join(printable(name[: 4 * NAME_LIMIT]).split())[:NAME_LIMIT]
 
 
 def _matches(names: Sequence[str], wanted: str) -> Iterator[list[int]]:

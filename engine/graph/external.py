@@ -70,9 +70,20 @@ def contained(location: str, folder: Path, tensor: str) -> Path:
         raise ModelError(f"{where}, but there is no such file; put the weights beside the model") from error
     if file.parent.resolve() != folder.resolve() / PurePosixPath(location).parent:
         raise UnsafeModelError(f"{where}, which a link leads out of the model's folder; use real files")
+    if stat.S_ISLNK(status.st_mode) and (blob := hub_blob(file)):
+        return blob
     if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
         raise UnsafeModelError(f"{where}, which is a link or no regular file; copy the weights beside the model")
     return file
+
+
+def hub_blob(link: Path) -> Path | None:
+    """Return what a link of the Hugging Face cache means: `snapshots/REVISION/file -> blobs/HASH` of one repository."""
+    target = link.resolve()
+    revision = next((p for p in link.absolute().parents if p.parent.name == "snapshots"), None)
+    if revision is None or target.parent != revision.parent.parent.resolve() / "blobs":
+        return None
+    return target if target.is_file() else None
 
 
 def tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
@@ -95,6 +106,8 @@ def node_tensors(node: onnx.NodeProto) -> Iterator[onnx.TensorProto]:
     for item in node.attribute:
         if item.HasField("t"):
             yield item.t
+        if item.HasField("sparse_tensor"):
+            yield from (item.sparse_tensor.values, item.sparse_tensor.indices)
         yield from item.tensors
     for graph in subgraphs(node):
         yield from graph_tensors(graph)

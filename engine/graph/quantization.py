@@ -26,7 +26,6 @@ KEEPING = frozenset(
     }
 )
 """Operators that pass integers on under the same scale."""
-STEPS = 8
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def quantization_of(graph: onnx.GraphProto, name: str, measured: Measured) -> Qu
     """
     if measured.values[name].dtype not in ("uint8", "int8"):
         return None
-    names = from_readers(graph, name, STEPS) or from_maker(graph, name, STEPS)
+    names = from_readers(graph, name) or from_maker(graph, name)
     constants = constant_values(graph)
     if names is None or names[0] not in constants or (names[1] and names[1] not in constants):
         raise SplitError(f"tensor {name!r} holds integers and nothing around it names their scale")
@@ -62,30 +61,31 @@ def quantization_of(graph: onnx.GraphProto, name: str, measured: Measured) -> Qu
     return Quantization(float(constants[scale].ravel()[0]), offset, measured.values[name].dtype)
 
 
-def from_readers(graph: onnx.GraphProto, name: str, steps: int) -> tuple[str, str] | None:
+def from_readers(graph: onnx.GraphProto, name: str) -> tuple[str, str] | None:
     """Ask the operators that read the tensor: each integer operand is followed by its scale and zero point."""
-    if steps == 0:
-        return None
-    for node in consumers(graph).get(name, []):
-        position = list(node.input).index(name)
-        if node.op_type == "DequantizeLinear" or node.op_type.startswith(("QLinear", "QGemm")):
-            following = [*node.input[position + 1 : position + 3], ""]
-            return following[0], following[1]
-        if node.op_type in KEEPING:
-            found = from_readers(graph, node.output[0], steps - 1)
-            if found:
-                return found
+    readers, reached = consumers(graph), [name]
+    for tensor in reached:
+        for node in readers.get(tensor, []):
+            if node.op_type == "DequantizeLinear" or node.op_type.startswith(("QLinear", "QGemm")):
+                return operands(node, list(node.input).index(tensor) + 1)
+            if node.op_type in KEEPING and node.output[0] not in reached:
+                reached.append(node.output[0])
     return None
 
 
-def from_maker(graph: onnx.GraphProto, name: str, steps: int) -> tuple[str, str] | None:
-    node = producers(graph).get(name)
-    if node is None or steps == 0:
-        return None
-    if node.op_type == "QuantizeLinear":
-        following = [*node.input[1:3], ""]
-        return following[0], following[1]
-    return from_maker(graph, node.input[0], steps - 1) if node.op_type in KEEPING else None
+def from_maker(graph: onnx.GraphProto, name: str) -> tuple[str, str] | None:
+    """Ask the operator that made the tensor, or what it merely passed on."""
+    made = producers(graph)
+    node = made.get(name)
+    while node is not None and node.op_type in KEEPING:
+        node = made.get(node.input[0])
+    return operands(node, 1) if node is not None and node.op_type == "QuantizeLinear" else None
+
+
+def operands(node: onnx.NodeProto, first: int) -> tuple[str, str]:
+    """Return the names of scale and zero point; an operand that is left out is empty."""
+    padded: list[str] = [*node.input, "", ""]
+    return padded[first], padded[first + 1]
 
 
 def constant_values(graph: onnx.GraphProto) -> dict[str, np.ndarray]:

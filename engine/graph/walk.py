@@ -91,7 +91,7 @@ def path_nodes(graph: onnx.GraphProto, source: str, target: str) -> list[onnx.No
         if node.op_type in SHAPE_READERS or not needed.intersection(node.output):
             continue
         inputs = [name for name in reads(node) if name in below]
-        if inputs and below.intersection(node.output) and source not in node.output:
+        if inputs:
             path.append(node)
             needed.update(inputs)
     return path[::-1]

@@ -12,6 +12,9 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
+NO_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate memory")
+"""How ONNX Runtime says that an allocation failed."""
+
 
 def main(folder: str, limit: int) -> None:
     """Run `model.onnx` of the folder on `pictures.npy`, one at a time and, where `free.txt` says so, together."""
@@ -22,7 +25,7 @@ def main(folder: str, limit: int) -> None:
         print(json.dumps({"error": "memory", "text": "bad allocation"}))
     except Exception as error:  # ONNX Runtime's exceptions share no base class
         text = " ".join(str(error).split())
-        kind = "memory" if "alloc" in text.lower() else "run"
+        kind = "memory" if any(sign in text for sign in NO_MEMORY) else "run"
         print(json.dumps({"error": kind, "text": text[:2000]}))
 
 

@@ -1,5 +1,6 @@
 """What every test of bad input needs: the command line as users meet it, a small model, and a picture."""
 
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import pytest
 from onnx import TensorProto, helper
 from PIL import Image
 
+import ddcam as package
 from ddcam import cli
 
 MODELS = Path(cli.__file__).parent / "models"
@@ -112,3 +114,19 @@ def no_model(refused, tmp_path: Path, picture: Path) -> Callable[..., str]:
         return refused("explain", "model.onnx", picture, *options, names=names)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def explained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An explanation with at least two units and all arrays kept."""
+    folder = tmp_path_factory.mktemp("explained") / "why"
+    model = package.load(MODELS / "digits_cnn_additive.onnx")
+    explanation = package.explain(model, MODELS / "pictures" / "two_0.png", preserve="confidence:0.9")
+    package.save(explanation, folder, keep_arrays=True)
+    return folder
+
+
+@pytest.fixture
+def why(explained: Path, tmp_path: Path) -> Path:
+    shutil.copytree(explained, tmp_path / "why")
+    return tmp_path / "why"

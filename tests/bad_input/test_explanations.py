@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,26 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import ddcam as package
-
 Manifest = dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def explained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An explanation with at least two units and all arrays kept."""
-    models = Path(package.__file__).parent / "models"
-    folder = tmp_path_factory.mktemp("explained") / "why"
-    model = package.load(models / "digits_cnn_additive.onnx")
-    explanation = package.explain(model, models / "pictures" / "two_0.png", preserve="confidence:0.9")
-    package.save(explanation, folder, keep_arrays=True)
-    return folder
-
-
-@pytest.fixture
-def why(explained: Path, tmp_path: Path) -> Path:
-    shutil.copytree(explained, tmp_path / "why")
-    return tmp_path / "why"
 
 
 def manifest_of(folder: Path) -> Manifest:
@@ -72,9 +52,7 @@ CONTENTS = {
     "bytes": (bytes(range(256)), "damaged"),
     "deep": (b"[" * 100_000, "damaged"),
     "long number": (b'{"schema_version": ' + b"9" * 5000 + b"}", "damaged"),
-    "list": (b"[1, 2]", "schema_version 1"),
     "null": (b"null", "schema_version 1"),
-    "nothing in it": (b"{}", "schema_version 1"),
     "of the future": (b'{"schema_version": 2}', "got 2"),
     "nothing but a version": (b'{"schema_version": 1}', "expected units.kind"),
 }
@@ -97,27 +75,23 @@ def test_name_too_long(refused, digits: Path) -> None:
     refused("verify", "a" * 300, digits, names="expected an explanation folder")
 
 
-def test_folder_without_manifest(refused, why: Path, digits: Path) -> None:
+def test_no_manifest_or_a_folder_of_that_name(refused, why: Path, digits: Path) -> None:
     (why / "manifest.json").unlink()
-
     refused("verify", "why", digits, names="has no manifest.json")
-
-
-def test_manifest_is_a_folder(refused, why: Path, digits: Path) -> None:
-    (why / "manifest.json").unlink()
     (why / "manifest.json").mkdir()
-
     refused("verify", "why", digits, names="has no manifest.json")
 
 
 NEEDED = ["units", "subset", "predicate", "split", "model", "picture", "target", "preprocessing", "certificate", "top"]
 
 
-@pytest.mark.parametrize("value", [None, 7, "a", [], {}, ["\ud800"]], ids=ascii)
-@pytest.mark.parametrize("key", NEEDED)
+FORMS = {"subset": list, "predicate": str}
+VALUES = [None, 7, "a", [], {}, ["\ud800"]]
+WRONG = [(key, value) for key in NEEDED for value in VALUES if not isinstance(value, FORMS.get(key, ()))]
+
+
+@pytest.mark.parametrize(("key", "value"), WRONG, ids=ascii)
 def test_entry_of_a_wrong_form(refused, why: Path, digits: Path, key: str, value: object) -> None:
-    if type(value) is type(manifest_of(why)[key]) and key in ("subset", "predicate"):
-        pytest.skip("that is its form")
     rewrite(why, put(key, value=value))
 
     refused("verify", "why", digits, names="why/manifest.json: expected ")
@@ -136,7 +110,6 @@ ENTRIES: dict[str, tuple[Callable[[Manifest], object], str]] = {
     "units in disorder": (put("subset", value=[3, 1]), "in order"),
     "units twice": (put("subset", value=[1, 1]), "in order"),
     "units as text": (put("subset", value=["1", "2"]), "whole numbers"),
-    "units as fractions": (put("subset", value=[1.0, 2.5]), "whole numbers"),
     "units as lists": (put("subset", value=[[1], [2]]), "whole numbers"),
     "units as truth": (put("subset", value=[False, True]), "whole numbers"),
     "units without end": (put("subset", value=list(range(500_000))), "outside 0..63"),
@@ -286,18 +259,29 @@ ARRAYS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("recorded", [True, False], ids=["damaged", "forged"])
 @pytest.mark.parametrize("name", ["input", "features"])
-@pytest.mark.parametrize("kind", ARRAYS)
-def test_damaged_array(refused, why: Path, digits: Path, kind: str, name: str, recorded: bool) -> None:
-    """What was damaged later is seen by its sha256; what was made like that, by its form."""
-    path = why / f"{name}.npy"
-    path.write_bytes(ARRAYS[kind](path.read_bytes()))
-    if name == "features":
-        (why / "input.npy").unlink()
-    if recorded:
-        refused("verify", "why", digits, names=f"{name}.npy is not the file that was written")
-    elif kind != "a bit flipped":
-        rewrite(why, put("files", path.name, value=hashlib.sha256(path.read_bytes()).hexdigest()))
-        refused("verify", "why", digits, names="not finite" if kind == "not finite" else f"{name}.npy")
+@pytest.mark.parametrize("kind", ["empty", "cut off", "a bit flipped", "object"])
+def test_array_damaged_later(refused, why: Path, digits: Path, kind: str, name: str) -> None:
+    put_array(why, name, ARRAYS[kind])
+
+    refused("verify", "why", digits, names=f"{name}.npy is not the file that was written")
+
+
+@pytest.mark.parametrize("name", ["input", "features"])
+@pytest.mark.parametrize("kind", [kind for kind in ARRAYS if kind != "a bit flipped"])
+def test_array_made_like_that(refused, why: Path, digits: Path, kind: str, name: str) -> None:
+    """Its sha256 is what the manifest says."""
+    path = put_array(why, name, ARRAYS[kind])
+    rewrite(why, put("files", path.name, value=hashlib.sha256(path.read_bytes()).hexdigest()))
+
+    refused("verify", "why", digits, names="not finite" if kind == "not finite" else f"{name}.npy")
     assert not Path("exploded").exists()
+
+
+def put_array(folder: Path, name: str, change: Callable[[bytes], bytes]) -> Path:
+    """Change an array; the features count only where there is no input."""
+    path = folder / f"{name}.npy"
+    path.write_bytes(change(path.read_bytes()))
+    if name == "features":
+        (folder / "input.npy").unlink()
+    return path

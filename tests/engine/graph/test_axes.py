@@ -71,6 +71,10 @@ def test_neighbours_overrule_the_shape():
     assert axis("Conv x w > t", shape=WIDE) == 1
 
 
+def test_weights_made_by_the_graph_are_no_map():
+    assert axis("Reshape x w > t", "Conv x t > y", shape=(1, 5, 5, 9)) == 3
+
+
 def test_product_of_two_activations_tells_nothing():
     assert axis("Reshape x w > t", "MatMul t x > y", shape=(1, 9, 4, 6)) == 1
 

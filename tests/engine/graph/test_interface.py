@@ -156,6 +156,7 @@ def test_reason_names_the_activation():
         ("b", "float[N,5] a, float[N,5] b", ["a = Relu(logits)", "b = Softmax(logits)"]),
         ("a", "int64[N] label, float[N,5] a", ["a = Relu(logits)", "label = ArgMax(a)"]),
         ("a", "float[N,8,4,4] map, float[N,5] a", ["map = Relu(logits)", "a = Relu(map)"]),
+        ("a", "float[N,8] embedding, float[N,5] a", ["embedding = Relu(logits)", "a = Relu(embedding)"]),
         ("a", "float[N,5,1,1] a", ["a = Relu(logits)"]),
         ("a", "float[N,K] a", ["a = Relu(logits)"]),
         ("a", "float[] constant, float[N,5] a", ["constant = Relu(two)", "a = Relu(logits)"]),

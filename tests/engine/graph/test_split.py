@@ -92,12 +92,13 @@ def test_mixer_that_pools_tokens_on_their_side_keeps_its_tokens(zoo, look):
     assert look(draft.model("logits")).choose().tensor == "features"
 
 
-def test_map_that_is_pooled_one_side_at_a_time_stays_a_map(zoo, look):
-    """MobileNetV2 was written so: `x.mean(3).mean(2)` passes through `[N, C, h]`."""
+@pytest.mark.parametrize("pooling", ["x.mean(3).mean(2)", "x.flatten(2).mean(2)"])
+def test_map_that_is_pooled_in_two_steps_stays_a_map(zoo, look, pooling):
+    """In between it is `[N, C, h]` or `[N, C, h w]`, which look like tokens."""
     draft = zoo.Draft()
     x = draft.add("Relu", draft.conv(draft.picture(), 3, 8, 5, strides=[4, 4]), "features")
-    columns = draft.reduce("ReduceMean", x, [3], keepdims=0)
-    draft.dense(draft.reduce("ReduceMean", columns, [2], keepdims=0), 8, 5, "logits")
+    rows = draft.reshape(x, [8, 16]) if "flatten" in pooling else draft.reduce("ReduceMean", x, [3], keepdims=0)
+    draft.dense(draft.reduce("ReduceMean", rows, [2], keepdims=0), 8, 5, "logits")
     looked = look(draft.model("logits"))
 
     assert (looked.choose().tensor, looked.choose().units) == ("features", "channel")

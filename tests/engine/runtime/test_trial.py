@@ -136,8 +136,9 @@ def child(monkeypatch: pytest.MonkeyPatch):
     return replace
 
 
-def test_crash_of_the_child_is_reported(child):
-    child("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+@pytest.mark.parametrize("answer", ["", '{"one": {}}'])
+def test_crash_of_the_child_is_reported(child, answer):
+    child(f"import os, signal; print({answer!r}, flush=True); os.kill(os.getpid(), signal.SIGSEGV)")
 
     with pytest.raises(RunError, match=r"the model crashed ONNX Runtime in its trial run \(exit status -11\)"):
         trial(model("y = Relu(x)"), PAIR, free_batch=True)
