@@ -17,9 +17,9 @@ from typing import TypeVar
 import onnxruntime
 
 import ddcam
+from ddcam.engine.methods.dd_cam import dd_cam
 from ddcam.engine.preprocess import prepare
 from ddcam.engine.problem import Problem
-from ddcam.engine.methods.dd_cam import dd_cam
 
 T = TypeVar("T")
 PRESETS = {"torch": "imagenet", "raw_u8": "raw", "tf": "symmetric", "cifar": "cifar10"}

@@ -17,15 +17,10 @@ NORMALISING = frozenset({"LayerNormalization", "RMSNormalization"})
 CHANNEL_LAST = {3: NORMALISING, 4: NORMALISING | {"MatMul"}}
 """By the rank of what is asked for: in MLP-Mixers a product also works along the tokens."""
 REDUCTIONS = frozenset({"ReduceMean", "ReduceSum", "ReduceMax"})
-RANKING = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Gather", "Shape"})
+RANKING = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Gather", "Shape", "Einsum", "FusedMatMul"})
 """Operators behind which axes are counted anew."""
 STEPS = 12
 """How many neighbours to ask before the shape decides."""
-
-
-def channel_axis(graph: onnx.GraphProto, name: str, shape: tuple[int, ...]) -> int:
-    """Return the axis of the channels of a map, or of tokens (the last one unless shown otherwise); batch first."""
-    return Neighbours(graph, CHANNEL_LAST[len(shape)]).channel_axis(name, shape)
 
 
 def axis_by_shape(shape: tuple[int, ...]) -> int:
@@ -49,6 +44,7 @@ class Neighbours:
         self.upwards, self.downwards = cache(self.look_up), cache(self.look_down)
 
     def channel_axis(self, name: str, shape: tuple[int, ...]) -> int:
+        """Return the axis of the channels of a map, or of tokens (the last one unless shown otherwise)."""
         axis = self.axis_of(name, STEPS)
         if axis is not None:
             return axis % len(shape)

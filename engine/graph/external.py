@@ -83,7 +83,7 @@ def hub_blob(link: Path) -> Path | None:
     revision = next((p for p in link.absolute().parents if p.parent.name == "snapshots"), None)
     if revision is None or target.parent != revision.parent.parent.resolve() / "blobs":
         return None
-    return target if target.is_file() else None
+    return target if target.is_file() and target.stat().st_nlink == 1 else None
 
 
 def tensors(proto: onnx.ModelProto) -> Iterator[onnx.TensorProto]:

@@ -11,6 +11,7 @@ import onnx.inliner
 from ..errors import CheckError, ModelError, UnsafeModelError
 from .external import inline_external_data, tensors
 from .safety import refuse_unsafe
+from .walk import sort_nodes
 
 LARGEST_FILE = 2**31 - 1
 """Protobuf's own limit on one message."""
@@ -48,6 +49,7 @@ def read_model(path: str | Path) -> Graph:
     digest = hashlib.sha256(content)
     for block in external:
         digest.update(block)
+    sort_nodes(proto.graph)
     refuse_unsafe(proto)
     proto = inline_functions(proto)
     notes = check(proto)

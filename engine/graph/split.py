@@ -9,7 +9,8 @@ import onnx
 from ..errors import SplitError
 from ..types import Candidate, Logits, PictureInput, Split, Tensor, UnitKind, Value
 from .axes import CHANNEL_LAST, Neighbours
-from .walk import path_nodes, reads, separators
+from .interface import written_out_softmax
+from .walk import path_nodes, producers, reads, separators
 
 MIXING = frozenset(
     {"Conv", "Gemm", "MatMul", "Einsum", "ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul"}
@@ -139,7 +140,8 @@ def entering_attention(proto: onnx.ModelProto, candidates: list[Candidate], ends
     path = path_nodes(proto.graph, *ends)
     made = {name: i for i, node in enumerate(path) for name in node.output}
     maps, tokens = ([c for c in candidates if c.form == form] for form in ("map", "tokens"))
-    attention = [i for i, node in enumerate(path) if is_attention(node, path)]
+    nodes = producers(proto.graph)
+    attention = [i for i, node in enumerate(path) if is_attention(node, path, nodes)]
     before = [c for c in tokens if attention and made[c.tensor.name] < attention[-1]]
     # A map that is pooled one side at a time is [N, C, h] in between: only a layer makes tokens of it.
     first = made[maps[-1].tensor.name] if maps else 0
@@ -148,11 +150,12 @@ def entering_attention(proto: onnx.ModelProto, candidates: list[Candidate], ends
     return found[-1] if found else None
 
 
-def is_attention(node: onnx.NodeProto, path: list[onnx.NodeProto]) -> bool:
+def is_attention(node: onnx.NodeProto, path: list[onnx.NodeProto], made: dict[str, onnx.NodeProto]) -> bool:
     """Tell an attention: the operator itself, or a softmax whose result weighs something else in a product."""
     if node.op_type in ATTENTION:
         return True
-    if node.op_type not in ("Softmax", "QLinearSoftmax"):
+    written_out = node.op_type == "Div" and written_out_softmax(node, made)
+    if node.op_type not in ("Softmax", "QLinearSoftmax") and not written_out:
         return False
     reached = {node.output[0]}
     for later in path[path.index(node) + 1 :]:

@@ -1,6 +1,7 @@
 """Who produces and who reads each tensor of a graph, and which tensors everything passes through."""
 
 from collections.abc import Iterable, Iterator
+from graphlib import CycleError, TopologicalSorter
 
 import onnx
 
@@ -72,6 +73,24 @@ def feeds(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
     """List the inputs that a caller must feed (files before IR 4 list the weights as inputs too)."""
     own = initializers(graph).keys() | {i.values.name for i in graph.sparse_initializer}
     return [i for i in graph.input if i.name not in own]
+
+
+def sort_nodes(graph: onnx.GraphProto) -> None:
+    """Put the nodes of a graph into topological order, in place; a graph with a cycle stays as it is.
+
+    Some converters append nodes out of order (onnxconverter-common's float16 does), and runtimes accept that.
+    """
+    maker = {name: i for i, node in enumerate(graph.node) for name in node.output if name}
+    needs = [{maker[name] for name in reads(node) if name in maker} for node in graph.node]
+    if all(max(makers, default=-1) < i for i, makers in enumerate(needs)):
+        return
+    try:
+        order = list(TopologicalSorter(dict(enumerate(needs))).static_order())
+    except CycleError:
+        return
+    nodes = [graph.node[i] for i in order]
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 def downstream(graph: onnx.GraphProto, sources: Iterable[str]) -> set[str]:

@@ -35,7 +35,7 @@ def dd_cam(problem: Problem) -> Attribution:
     if outcome is Outcome.FULL_FAILS:
         raise PictureError(
             f"the whole model does not satisfy {problem.predicate.text} for class {problem.target} on this picture "
-            "(a tie between classes?), so there is nothing to preserve"
+            "(two classes tie?), so there is nothing to preserve; ask for --preserve topk:2"
         )
     certificate = certify(subset, problem.units, problem.score_alone, problem.predicate)
     weights, weighting = unit_weights(certificate)

@@ -177,10 +177,17 @@ def extreme(model: ModelProto) -> None:
     model.graph.node.append(helper.make_node("LogSoftmax", ["far"], ["y"], axis=1))
 
 
+def reverse(model: ModelProto) -> None:
+    nodes = list(model.graph.node)[::-1]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
 ODD: dict[str, Change] = {
     "three nested branches": nested(3),
     "a maze of sums": sums,
     "scores far apart": extreme,
+    "nodes in reverse": reverse,
     "free names for the input": declare_as("x", ["?", 3, "height", "width"]),
 }
 

@@ -36,12 +36,6 @@ def drop(model: ModelProto, index: int) -> None:
     del model.graph.node[index]
 
 
-def reverse(model: ModelProto) -> None:
-    nodes = list(model.graph.node)[::-1]
-    del model.graph.node[:]
-    model.graph.node.extend(nodes)
-
-
 def cut_bytes(model: ModelProto) -> None:
     model.graph.initializer[0].raw_data = model.graph.initializer[0].raw_data[:-4]
 
@@ -93,7 +87,6 @@ DAMAGED: dict[str, tuple[Change, str]] = {
     "undefined tensor": (rename_input, "undefined"),
     "unknown operator": (rename, "Konv"),
     "cycle": (lambda m: m.graph.node[0].input.__setitem__(0, "r1"), "topologically"),
-    "nodes in reverse": (reverse, "topologically"),
     "a tensor made twice": (two_makers, "c0"),
     "weight too short": (cut_bytes, "w0"),
     "weight too long": (add_bytes, "w0"),

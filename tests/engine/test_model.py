@@ -5,10 +5,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from ddcam.engine.errors import CheckError, ModelError, OptionError, SplitError
+from ddcam.engine.errors import CheckError, DeviceError, ModelError, OptionError, SplitError
 from ddcam.engine.model import Model, check_cut, coarsest, load
 from ddcam.engine.problem import Problem
 from ddcam.engine.runtime.session import Session
@@ -94,6 +95,21 @@ def test_every_ending(zoo, load_here, ending, opset):
     logits = model.opened.logits
     expected = {"Sigmoid": "sigmoid", "none": "none"}.get(ending, "softmax")
     assert (logits.tensor, logits.classes, logits.activation) == ("logits", 5, expected)
+
+
+@pytest.mark.parametrize("level", ["EXTENDED", "ALL"])
+def test_files_that_onnx_runtime_has_optimised(zoo, load_here, family, level, tmp_path):
+    """Their operators are fused into those of Microsoft's domain."""
+    proto, _ = zoo.build(family)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level, options.optimized_model_filepath = 4, str(tmp_path / "optimised.onnx")
+    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, f"ORT_ENABLE_{level}")
+    onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+    model = load_here(onnx.load(tmp_path / "optimised.onnx"))
+
+    require(zoo, model, family, "features")
+    require_output(zoo, model, proto, "Softmax", 1e-5)
 
 
 def test_trial_run_in_a_process_of_its_own_sees_the_same(zoo, load_here, tmp_path):
@@ -226,6 +242,25 @@ def test_scores_that_are_not_finite_are_refused(zoo, load_here):
 
     with pytest.raises(ModelError, match=r"scores that are not finite \('infinite'\) for a photograph"):
         load_here(draft.model("infinite"))
+
+
+def test_only_auto_may_end_on_the_cpu(zoo, load_here, monkeypatch):
+    """A driver is there, but the libraries that ONNX Runtime needs besides cannot be loaded."""
+
+    def without_libraries(graph: bytes, *, device: str = "cpu", threads: int = 0) -> Session:
+        if device == "cuda":
+            raise DeviceError("no cuBLAS")
+        return Session(graph, threads=threads)
+
+    monkeypatch.setattr("ddcam.engine.model.choose_device", lambda asked: ("cuda", "found"))
+    monkeypatch.setattr("ddcam.engine.model.Session", without_libraries)
+    proto, _ = zoo.build("plain")
+
+    model = load_here(proto, device="auto")
+
+    assert (model.device, model.device_reason) == ("cpu", "no cuBLAS")
+    with pytest.raises(DeviceError, match="no cuBLAS"):
+        load_here(proto, device="cuda")
 
 
 def test_device_is_chosen_with_its_reason(zoo, load_here, monkeypatch):

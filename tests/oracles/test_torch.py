@@ -46,7 +46,9 @@ class ClassToken(nn.Module):
 def network(kind: str) -> nn.Module:
     """Make a random network as Sequential(features, head); the features' axis 1 holds the units."""
     torch.manual_seed(KINDS.index(kind))
-    maps = nn.Sequential(nn.Conv2d(3, 16, 3, 2, 1), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 40, 3, 2, 1), nn.ReLU())
+    maps = nn.Sequential(
+        nn.Conv2d(3, 16, 3, 2, 1), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 40, 3, 2, 1), nn.ReLU()
+    )
     pool = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
     heads = {
         "pooled": [*pool, nn.Linear(40, CLASSES)],

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from ddcam.engine.graph.axes import channel_axis
+from ddcam.engine.graph.axes import CHANNEL_LAST, Neighbours
 
 SQUARE, WIDE = (1, 6, 6, 6), (1, 5, 7, 6)
 """A shape that tells nothing, and one that would be guessed wrongly (the larger of axes 1 and 3)."""
@@ -24,7 +24,8 @@ def axis(*nodes: str, shape: tuple[int, ...] = SQUARE, of: str = "t") -> int:
         weights |= {name: np.array([1, 2]) for name in inputs if name.startswith("w")}
     tensors = [numpy_helper.from_array(array, name) for name, array in weights.items()]
     info = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("x", "y")]
-    return channel_axis(helper.make_graph(made, "g", info[:1], info[1:], tensors), of, shape)
+    graph = helper.make_graph(made, "g", info[:1], info[1:], tensors)
+    return Neighbours(graph, CHANNEL_LAST[len(shape)]).channel_axis(of, shape)
 
 
 FIRST, LAST = "perm=[0,3,1,2]", "perm=[0,2,3,1]"
@@ -103,6 +104,14 @@ def test_axes_behind_a_change_of_rank_are_not_counted_on():
 def test_tokens_come_before_their_channels_unless_shown_otherwise(expected, nodes):
     """In an MLP-Mixer a product with weights works along the tokens, so it shows nothing."""
     assert axis(*nodes, shape=(1, 6, 6)) == expected
+
+
+@pytest.mark.parametrize("operator", ["FusedMatMul", "Einsum"])
+def test_products_that_turn_their_operands_tell_nothing(operator):
+    """ONNX Runtime moves the transposes of an MLP-Mixer into its products."""
+    below = [f"{operator} a w > b", "Transpose b > t perm=[0,2,1]"]
+
+    assert axis("LayerNormalization x w w2 > a", *below, shape=(1, 9, 6)) == 2
 
 
 def test_long_chains_of_wide_sums_are_asked_once():

@@ -3,6 +3,7 @@
 import math
 from types import SimpleNamespace
 
+import numpy as np
 import onnx
 import pytest
 
@@ -205,4 +206,24 @@ def test_tokens_that_fill_no_square_form_a_row(zoo, look):
 def test_attention_weighs_in_a_product(expected, operators):
     path = [onnx.helper.make_node(op, [f"t{i}", "other"], [f"t{i + 1}"]) for i, op in enumerate(operators)]
 
-    assert is_attention(path[0], path) == expected
+    assert is_attention(path[0], path, {}) == expected
+
+
+def test_attention_may_be_written_out(zoo, look):
+    """JAX writes softmax as exp / sum(exp)."""
+    proto, _ = zoo.build("vit", ending="none")
+    sum_axis = onnx.numpy_helper.from_array(np.array([-1]), "sum axis")
+    nodes = []
+    for node in proto.graph.node:
+        nodes.append(node)
+        if node.op_type == "Softmax":
+            (source,), (output,) = node.input, node.output
+            odds = onnx.helper.make_node("Exp", [source], [f"{output} odds"])
+            total = onnx.helper.make_node("ReduceSum", [f"{output} odds", "sum axis"], [f"{output} sum"])
+            share = onnx.helper.make_node("Div", [f"{output} odds", f"{output} sum"], [output])
+            nodes[-1:] = [odds, total, share]
+    del proto.graph.node[:]
+    proto.graph.node.extend(nodes)
+    proto.graph.initializer.append(sum_axis)
+
+    assert look(proto).choose().tensor == "features"

@@ -1,5 +1,7 @@
 """Who reads what, and what everything passes through, also across subgraphs and on random graphs."""
 
+from random import Random
+
 import onnx
 import pytest
 from hypothesis import assume, given, settings
@@ -19,6 +21,7 @@ from ddcam.engine.graph.walk import (
     producers,
     reads,
     separators,
+    sort_nodes,
 )
 
 
@@ -167,3 +170,25 @@ def test_attributes_are_read_by_type(given_value, expected, as_integer, as_list)
     assert integer(made, "other", 7) == 7
     assert integers(made, "key") == as_list
     assert integers(made, "other") == []
+
+
+@given(graphs(), st.randoms(use_true_random=False))
+def test_shuffled_nodes_are_put_in_order(g: onnx.GraphProto, random: Random) -> None:
+    nodes = list(g.node)
+    random.shuffle(nodes)
+    shuffled = helper.make_graph(nodes, "g", list(g.input), list(g.output), list(g.initializer))
+    sort_nodes(shuffled)
+    seen = {"x", "w"}
+    for made in shuffled.node:
+        assert set(reads(made)) <= seen
+        seen.update(made.output)
+
+    assert sorted(n.SerializeToString() for n in shuffled.node) == sorted(n.SerializeToString() for n in g.node)
+
+
+def test_a_sorted_graph_and_a_cycle_stay_as_they_are() -> None:
+    for nodes in ([node("Op", "x", "a"), node("Op", "a", "y")], [node("Op", "b", "a"), node("Op", "a", "b")]):
+        g = graph(*nodes)
+        sort_nodes(g)
+
+        assert list(g.node) == nodes

@@ -90,6 +90,15 @@ def test_features_are_uploaded_once_and_answers_are_copies():
     np.testing.assert_array_equal(answer, FEATURES + 2)
 
 
+def test_two_heads_may_share_an_upload():
+    first = MaskedHead(Session(head(), threads=1), NAMES, FEATURES, 4)
+    second = MaskedHead(Session(head(), threads=1), NAMES, first.uploaded, 1)
+    masks = np.float32([[1, 0, 1], [0, 1, 1]])
+
+    assert second.uploaded is first.uploaded
+    np.testing.assert_array_equal(second.score(masks), first.score(masks))
+
+
 def test_features_may_lie_in_memory_as_they_like():
     features = np.asfortranarray(np.repeat(FEATURES, 2, axis=1))[:, ::2]
     bound = MaskedHead(Session(head(), threads=1), NAMES, features, 4)

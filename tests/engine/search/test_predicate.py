@@ -109,9 +109,7 @@ def exact_probability(logits: Any, target: int, activation: str) -> Decimal:
     st.integers(0, 3),
     st.sampled_from(["softmax", "sigmoid"]),
 )
-def test_confidence_margin_is_the_difference_of_log_odds(
-    logits: Any, full: Any, target: int, activation: Any
-) -> None:
+def test_confidence_margin_is_the_difference_of_log_odds(logits: Any, full: Any, target: int, activation: Any) -> None:
     asked = predicate("confidence:0.7", target, full, activation)
     least = Decimal("0.7") * exact_probability(full, target, activation)
     shares = [exact_probability(row, target, activation) for row in logits]
