@@ -11,15 +11,19 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import onnxruntime
+from numpy.typing import NDArray
 
 import ddcam
+from ddcam.engine import Model
 from ddcam.engine.methods.dd_cam import dd_cam
 from ddcam.engine.preprocess import prepare
 from ddcam.engine.problem import Problem
+from ddcam.engine.types import Attribution
 
 T = TypeVar("T")
 PRESETS = {"torch": "imagenet", "raw_u8": "raw", "tf": "symmetric", "cifar": "cifar10"}
@@ -58,16 +62,20 @@ def row(file: Path, preset: str, pictures: list[ddcam.Picture]) -> str:
     plain = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     name = plain.get_inputs()[0].name
     inputs = [prepare(p, model.opened.preprocessing, model.opened.picture)[0] for p in pictures]
-    forward = [timed(lambda x=x: plain.run(None, {name: x}))[0] for _ in range(ROUNDS) for x in inputs]
+    forward = [timed(partial(plain.run, None, {name: x}))[0] for _ in range(ROUNDS) for x in inputs]
     cells = [file.stem, f"{loading:.0f}", f"{statistics.median(forward):.1f}"]
     for preserve in ("top1", "confidence:0.9"):
-        runs = [timed(lambda x=x: dd_cam(Problem(model, x, preserve=preserve))) for _ in range(ROUNDS) for x in inputs]
+        runs = [timed(partial(answer, model, x, preserve)) for _ in range(ROUNDS) for x in inputs]
         cost = statistics.median(seconds for seconds, _ in runs)
         kept = statistics.median(len(found.subset) for _, found in runs)
         probes = statistics.median(found.cost.probes for _, found in runs)
         ratio = cost / statistics.median(forward)
         cells += [f"{cost:.1f}", f"{ratio:.1f}", f"{kept:g} of {model.split.count}", f"{probes:.0f}"]
     return f"| {' | '.join(cells)} |"
+
+
+def answer(model: Model, inputs: NDArray[Any], preserve: str) -> Attribution:
+    return dd_cam(Problem(model, inputs, preserve=preserve))
 
 
 def timed(work: Callable[[], T]) -> tuple[float, T]:
