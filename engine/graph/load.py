@@ -11,6 +11,7 @@ import onnx.inliner
 from ..errors import CheckError, ModelError, UnsafeModelError
 from .external import inline_external_data, tensors
 from .safety import refuse_unsafe
+from .skeleton import skeleton
 from .walk import sort_nodes
 
 LARGEST_FILE = 2**31 - 1
@@ -117,14 +118,15 @@ def check(proto: onnx.ModelProto) -> tuple[str, ...]:
             f"the model uses operator set {opset(proto)}, the installed onnx knows those up to {newest}; "
             "update onnx and onnxruntime, or export with an older one"
         )
+    bare = skeleton(proto)
     try:
-        onnx.checker.check_model(proto)
+        onnx.checker.check_model(bare)
     except Exception as error:  # ValidationError, and RuntimeErrors from the C++ side
         raise ModelError(f"the model is not valid ONNX: {one_line(error)}") from error
     for tensor in tensors(proto):
         require_readable(tensor)
     try:
-        onnx.shape_inference.infer_shapes(proto, strict_mode=True)
+        onnx.shape_inference.infer_shapes(bare, strict_mode=True)
     except Exception as error:  # InferenceError, and RuntimeErrors from the C++ side
         return (f"shape inference disagrees with the file: {one_line(error)}",)
     return ()

@@ -7,6 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 import onnx
 
 from ..errors import ModelError, UnsafeModelError
+from .skeleton import skeleton
 from .walk import subgraphs
 
 DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc"})
@@ -47,6 +48,8 @@ def refuse_nodes(nodes: Iterable[onnx.NodeProto], local: set[tuple[str, str]], d
 
 def refuse_explosion(proto: onnx.ModelProto) -> None:
     """Raise when local functions call themselves, or when a few of them would become a gigantic graph."""
+    if not proto.functions:
+        return
     bodies = {(f.domain, f.name): f.node for f in proto.functions}
     calls = {name: [c for c in callees(body) if c in bodies] for name, body in bodies.items()}
     sizes: dict[tuple[str, str], int] = {}
@@ -74,7 +77,7 @@ def callees(nodes: Iterable[onnx.NodeProto]) -> Iterator[tuple[str, str]]:
 def refuse_gigantic(proto: onnx.ModelProto) -> None:
     """Raise when a tensor whose size the file fixes would not fit in `LARGEST_TENSOR` bytes."""
     try:
-        inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True).graph
+        inferred = onnx.shape_inference.infer_shapes(skeleton(proto), data_prop=True).graph
     except Exception:  # what inference cannot do, the trial run under a memory limit decides
         return
     for value in [*inferred.value_info, *inferred.input, *inferred.output]:
