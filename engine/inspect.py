@@ -1,5 +1,6 @@
 """What is known of a model file, what was chosen for it and why; also of files that cannot be explained."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ def inspect(path: str | Path, wishes: Wishes | None = None) -> dict[str, Any]:
 
     Raises ModelError only where the file cannot be read at all. Cost: that of `load`.
     """
-    wishes = wishes or Wishes()
+    wishes, refusal = wishes or Wishes(), None
     report = describe_file(read_model(path))
     try:
         opened = open_model(path, wishes)
@@ -27,8 +28,8 @@ def inspect(path: str | Path, wishes: Wishes | None = None) -> dict[str, Any]:
         report |= describe_model(model)
         report["cut"] = f"head(backbone(x)) equals the model within {check_cut(model):.1g} on three photographs"
     except ModelError as error:
-        report["refusal"] = str(error)
-    return report
+        refusal = str(error)
+    return report | {"refusal": refusal}
 
 
 def describe_file(graph: Graph) -> dict[str, Any]:
@@ -44,7 +45,6 @@ def describe_file(graph: Graph) -> dict[str, Any]:
         "outputs": [str(tensor_of(o)) for o in proto.graph.output],
         "weights": sorted(weights),
         "notes": list(graph.notes),
-        "refusal": None,
     }
 
 
@@ -84,7 +84,7 @@ def describe_model(model: Model) -> dict[str, Any]:
     return {
         "split": asdict(model.split),
         "units": {"kind": model.split.units, "count": model.split.count},
-        "head": f"{kind}: {reason}",
+        "head": {"class": kind, "reason": reason},
         "probes": f"{model.batch} at a time" if model.batch > 1 else "one at a time",
         "probes_reason": model.head.reason,
         "device": f"{model.device}: {model.device_reason}",
@@ -93,22 +93,18 @@ def describe_model(model: Model) -> dict[str, Any]:
 
 def as_text(report: dict[str, Any]) -> str:
     """Lay a report out for reading, a line a fact; candidates last to first, at most eight of them."""
+    spelled: dict[str, Callable[[Any], list[str]]] = {
+        "preprocessing": lambda fields: [preprocessing_text(fields)],
+        "candidates": candidate_lines,
+        "split": lambda split: [f"{split['tensor']} {list(split['shape'])}: {split['reason']}"],
+        "units": lambda units: [f"{units['count']} {units['kind']}s"],
+        "head": lambda head: [f"{head['class']}: {head['reason']}"],
+        "refusal": lambda refusal: [refusal] if refusal else [],
+    }
     lines = []
     for key, value in report.items():
-        if key in ("candidates", "split", "preprocessing", "refusal", "units") or value == []:
-            continue
-        for item in value if isinstance(value, list) else [value]:
-            lines.append(f"{key + ':':<15}{item}")
-    if "preprocessing" in report:
-        lines.append(f"{'preprocessing:':<15}{preprocessing_text(report['preprocessing'])}")
-    lines += candidate_lines(report)
-    if "split" in report:
-        split = report["split"]
-        lines.append(f"{'split:':<15}{split['tensor']} {split['shape']}: {split['reason']}")
-        rows, columns = split["grid"]
-        lines.append(f"{'units:':<15}{split['count']} {split['units']}s on a grid of {rows} x {columns}")
-    if report["refusal"]:
-        lines.append(f"{'refused:':<15}{report['refusal']}")
+        items = spelled[key](value) if key in spelled else value if isinstance(value, list) else [value]
+        lines += [f"{key.replace('_', ' ') + ':':<15}{item}" for item in items]
     return "\n".join(map(printable, lines))
 
 
@@ -120,8 +116,6 @@ def preprocessing_text(fields: dict[str, Any]) -> str:
     )
 
 
-def candidate_lines(report: dict[str, Any]) -> list[str]:
-    found = report.get("candidates", [])
-    shown = [f"{'candidate:':<15}{c['tensor']} {c['shape']} {c['form']} {c['grid']}" for c in found[::-1][:8]]
-    more = [f"{'':<15}and {len(found) - 8} earlier ones (--json lists all)"] if len(found) > 8 else []
-    return shown + more
+def candidate_lines(found: list[dict[str, Any]]) -> list[str]:
+    shown = [f"{c['tensor']} {c['shape']} {c['form']} {c['grid']}" for c in found[::-1][:8]]
+    return shown + ([f"and {len(found) - 8} earlier ones (--json lists all)"] if len(found) > 8 else [])

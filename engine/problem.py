@@ -34,8 +34,8 @@ class Problem:
         """Run the backbone on model input `[1, ...]`, or take `features` that were kept from an earlier run.
 
         `target` is a class index or name, by default the class decided for; `search` names what a searching
-        method is to use. Raises PictureError when the
-        scores are not finite, OptionError for a target or predicate that does not exist.
+        method is to use. Raises PictureError when the scores are not finite, OptionError for a target or
+        predicate that does not exist.
         """
         self.model = model
         self.input = inputs

@@ -121,7 +121,7 @@ def after(candidates: list[Candidate], one: Candidate, other: Candidate) -> bool
 
 def token_reason(chosen: Candidate) -> str:
     fixed = f"; positions {list(chosen.fixed)} (class or register tokens) always stay" if chosen.fixed else ""
-    return f"the last tokens that a later layer still mixes{fixed}"
+    return f"the last tokens that attention, or another later layer, still mixes{fixed}"
 
 
 def named(candidates: list[Candidate], tensor: str) -> Candidate:

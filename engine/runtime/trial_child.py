@@ -7,6 +7,7 @@ a crash or a kill by the memory limit is seen by the parent from the exit status
 import json
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ def main(folder: str, limit: int) -> None:
 
 
 def limit_memory(limit: int) -> None:
-    """Let the address space grow by `limit` bytes and no more; Windows has no such limit."""
+    """Let the address space grow by `limit` bytes and no more; Windows has no such limit, macOS may refuse it."""
     try:
         import resource  # noqa: PLC0415  (absent on Windows)
     except ImportError:
@@ -39,7 +40,10 @@ def limit_memory(limit: int) -> None:
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     except OSError:
         used = 2**32
-    resource.setrlimit(resource.RLIMIT_AS, (used + limit, used + limit))
+    most = resource.getrlimit(resource.RLIMIT_AS)[1]
+    allowed = used + limit if most == resource.RLIM_INFINITY else min(used + limit, most)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_AS, (allowed, most))
 
 
 def measure(folder: Path) -> dict[str, object]:

@@ -192,6 +192,6 @@ def test_inspect_prints_why_a_model_is_refused(ddcam, small: onnx.ModelProto, tm
     code, out, lines = ddcam("inspect", "model.onnx")
 
     assert (code, lines) == (2, [])
-    assert out.splitlines()[-1].startswith("refused:")
+    assert out.splitlines()[-1].startswith("refusal:")
     assert all(line.isprintable() for line in out.splitlines())
     assert "me [2J ddcam: fine" in out
