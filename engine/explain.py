@@ -122,4 +122,4 @@ def describe_model(model: Model) -> dict[str, Any]:
 
 def describe_head(model: Model) -> dict[str, str]:
     kind, reason = model.head_class
-    return {"class": kind, "reason": reason, "batch": str(model.batch), "batch_reason": model.head.reason}
+    return {"class": kind, "reason": reason, "batch": str(model.batch), "batch_reason": model.probe.head.reason}

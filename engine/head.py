@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from .check import difference
 from .errors import ModelError, RunError
+from .graph.advance import advance
 from .graph.cut import FEATURES, LEAST, LOGITS, MASK, Part, extract, masked_head, shapes_of
 from .graph.free_batch import free_batch
 from .graph.quantization import Quantization, quantization_of
@@ -21,6 +22,8 @@ from .types import Floats, Logits, Masks, Split
 SAME = 1e-4
 """Largest relative difference between a mask asked alone and in a batch, and between a sum and its parts."""
 NAMES = (FEATURES, MASK, LOGITS)
+SELECTING = 9
+"""The first operator set that can select (Where); before, a removed unit can only be 0."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,10 @@ class Head:
     reason: str
 
 
-def make_head(opened: Opened, split: Split, features: NDArray[Any]) -> Head:
+def make_head(opened: Opened, split: Split, features: NDArray[Any], removed: NDArray[Any] | None = None) -> Head:
     """Make the masked head of a split; `features` are those of one photograph, on which batches are proved.
+
+    A removed unit is 0, or what `removed` holds for it.
 
     A fixed batch is freed by rewriting the graph. Where that fails, or where masks in a batch influence each
     other (dynamic quantisation), masks go through one at a time, and the reason says so.
@@ -42,7 +47,7 @@ def make_head(opened: Opened, split: Split, features: NDArray[Any]) -> Head:
     proto, logits, measured = opened.graph.proto, opened.logits, opened.measured
     quantized = quantizations(opened, split)
     plain = extract(proto, measured, Part(split.tensor, (logits.tensor,)))
-    masked = partial(masked_head, split=split, logits=logits, quantized=quantized)
+    masked = partial(masked_head, split=split, logits=logits, quantized=quantized, removed=removed)
     mixing = mixes_batch(opened, split)
     if mixing:
         return Head(masked(plain), quantized, False, f"{mixing} takes its scale from the whole batch")
@@ -58,6 +63,45 @@ def make_head(opened: Opened, split: Split, features: NDArray[Any]) -> Head:
     if problem:
         return Head(masked(plain), quantized, False, f"the batch is fixed, and freeing it failed: {problem}")
     return Head(freed, quantized, True, "the file fixes the batch to 1; it was freed and compared with single runs")
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The head that probes go through: from the split, or from the last tensor up to which units stay apart.
+
+    `apart` is the graph that leads there and `removed` what a removed unit is there; both None at the split.
+    """
+
+    head: Head
+    apart: bytes | None = None
+    removed: NDArray[Any] | None = None
+
+
+def make_probe(opened: Opened, split: Split, head: Head, features: NDArray[Any]) -> Probe:
+    """Compute once what every unit does on its own, so that a probe only selects and runs the rest of the head.
+
+    Up to the last tensor that units reach apart (pooling, activations, batch norm; for tokens layer norm and
+    projections too) a kept and a removed unit are computed once each. Compared with the head on random masks
+    of a photograph before it is used.
+    """
+    proto, measured = opened.graph.proto, opened.measured
+    point = advance(proto.graph, split, opened.logits.tensor, measured.values)
+    if point.tensor == split.tensor:
+        return Probe(head)
+    apart = extract(proto, measured, Part(split.tensor, (point.tensor,))).SerializeToString()
+    session = Session(apart, threads=1)
+    quantization = head.quantized.get(split.tensor)
+    nothing = np.full_like(features, quantization.zero if quantization else 0)
+    kept, removed = (session.run({split.tensor: value})[0] for value in (features, nothing))
+    if removed.any() and opened.graph.opset < SELECTING:
+        return Probe(head)
+    shorter = make_head(opened, point, kept, removed)
+    masks = np.concatenate([np.ones((1, split.count)), random_masks(split.count, 2), np.eye(2, split.count)])
+    expected = MaskedHead(Session(head.graph, threads=1), NAMES, features, 1).score(masks)
+    got = MaskedHead(Session(shorter.graph, threads=1), NAMES, kept, 1).score(masks)
+    if shorter.batchable < head.batchable or not difference(got, expected) <= SAME:
+        return Probe(head)
+    return Probe(shorter, apart, removed)
 
 
 def quantizations(opened: Opened, split: Split) -> dict[str, Quantization]:

@@ -86,7 +86,7 @@ def describe_model(model: Model) -> dict[str, Any]:
         "units": {"kind": model.split.units, "count": model.split.count},
         "head": {"class": kind, "reason": reason},
         "probes": f"{model.batch} at a time" if model.batch > 1 else "one at a time",
-        "probes_reason": model.head.reason,
+        "probes_reason": model.probe.head.reason,
         "device": f"{model.device}: {model.device_reason}",
     }
 

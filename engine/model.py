@@ -13,9 +13,9 @@ from .errors import CheckError, DeviceError, OptionError
 from .graph.cut import Part, expose, extract
 from .graph.linear import why_interacting
 from .graph.split import choose_split
-from .head import NAMES, SAME, Head, additivity_error, bytes_per_mask, logits_of, make_head
+from .head import NAMES, SAME, Head, Probe, additivity_error, bytes_per_mask, logits_of, make_head, make_probe
 from .open_model import Opened, not_finite, open_model
-from .runtime.batching import fit_batch
+from .runtime.batching import batches, fit_batch
 from .runtime.binding import MaskedHead
 from .runtime.device import choose_device
 from .runtime.session import Session
@@ -33,6 +33,8 @@ class Model:
     device_reason: str
     backbone: Session
     head: Head
+    probe: Probe
+    apart: Session | None
     many: Session
     alone: Session
     batch: int
@@ -46,13 +48,27 @@ class Model:
         quantization = self.head.quantized.get(self.split.tensor)
         return quantization.real(features) if quantization else features.astype(np.float32)
 
-    def bind(self, features: NDArray[Any]) -> MaskedHead:
-        """Upload features to the session that answers many masks at once."""
-        return MaskedHead(self.many, NAMES, features, self.batch)
+    def each(self, features: NDArray[Any]) -> NDArray[Any]:
+        """Return what the units become on their own, before they meet; the features where they meet at once."""
+        return self.apart.run({self.split.tensor: features})[0] if self.apart else features
 
-    def bind_alone(self, features: Any) -> MaskedHead:
-        """Bind features, an array or uploaded, to the session that decides: one thread, one mask at a time."""
+    def bind(self, each: NDArray[Any]) -> MaskedHead:
+        """Upload what `each` gave to the session that answers many masks at once."""
+        return MaskedHead(self.many, NAMES, each, self.batch)
+
+    def bind_alone(self, features: NDArray[Any]) -> MaskedHead:
+        """Upload features to the session that decides: the whole head, one thread, one mask at a time."""
         return MaskedHead(self.alone, NAMES, features, 1)
+
+    @cached_property
+    def unit_effects(self) -> Floats | None:
+        """What one more of a unit adds to each logit, `[n, classes]`, where units come to one number each."""
+        removed = self.probe.removed
+        if removed is None or removed.size != self.split.count or self.head_class[0] != "additive":
+            return None
+        bound = self.bind(removed + 1)
+        scores = [bound.score(rows) for rows in batches(np.eye(self.split.count, dtype=np.float32), self.batch)]
+        return np.concatenate(scores) - bound.score(np.zeros((1, self.split.count), np.float32))
 
     @cached_property
     def head_class(self) -> tuple[HeadClass, str]:
@@ -61,7 +77,7 @@ class Model:
         obstacle = why_interacting(opened.graph.proto.graph, self.split.tensor, opened.logits.tensor)
         if obstacle:
             return "interacting", f"{obstacle} stands between the units and the logits"
-        found = additivity_error(self.bind(self.features(opened.samples[:1])), self.split.count)
+        found = additivity_error(self.bind(self.each(self.features(opened.samples[:1]))), self.split.count)
         if not found <= SAME:
             return "interacting", f"linear by its graph, but sums are off by {found:.1g} on random subsets"
         return "additive", f"only linear operators follow, and sums hold within {found:.1g} on random subsets"
@@ -86,7 +102,9 @@ def prepare(opened: Opened, wishes: Wishes) -> Model:
     name = opened.picture.name
     part = extract(opened.graph.proto, opened.measured, Part(name, (split.tensor,)))
     backbone, why = open_backbone(part.SerializeToString(), wishes)
-    head = make_head(opened, split, backbone.run({name: opened.samples[:1]})[0])
+    features = backbone.run({name: opened.samples[:1]})[0]
+    head = make_head(opened, split, features)
+    probe = make_probe(opened, split, head, features)
     most = fit_batch(bytes_per_mask(opened, split)) if wishes.batch is None else wishes.batch
     if most < 1:
         raise OptionError(f"expected a batch of 1 or more masks, got {most}")
@@ -97,9 +115,11 @@ def prepare(opened: Opened, wishes: Wishes) -> Model:
         device_reason=why,
         backbone=backbone,
         head=head,
-        many=Session(head.graph, device=backbone.device, threads=wishes.threads),
+        probe=probe,
+        apart=Session(probe.apart, device=backbone.device, threads=1) if probe.apart else None,
+        many=Session(probe.head.graph, device=backbone.device, threads=wishes.threads),
         alone=Session(head.graph, device=backbone.device, threads=1),
-        batch=most if head.batchable else 1,
+        batch=most if probe.head.batchable else 1,
     )
 
 

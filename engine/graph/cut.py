@@ -7,6 +7,7 @@ head asks for the shape of the picture (both measured).
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -47,13 +48,20 @@ def extract(proto: onnx.ModelProto, measured: Measured, part: Part) -> onnx.Mode
     return assemble(proto, nodes, inputs, outputs)
 
 
-def masked_head(head: onnx.ModelProto, split: Split, logits: Logits, quantized: Mapping[str, Quantization]) -> bytes:
+def masked_head(
+    head: onnx.ModelProto,
+    split: Split,
+    logits: Logits,
+    quantized: Mapping[str, Quantization],
+    removed: NDArray[Any] | None = None,
+) -> bytes:
     """Serialise the graph `ddcam_features [1, ...], ddcam_mask [B, n] -> ddcam_logits [B, classes] float32` of a head.
 
-    A removed unit is 0. An integer split tensor is dequantised, masked and quantised again, which loses
-    nothing; `quantized` holds scale and zero point of split tensor and logits where they are integers.
+    A removed unit is 0, or what `removed` (shaped like the split tensor) holds for it. An integer split tensor
+    is dequantised, masked and quantised again, which loses nothing; `quantized` holds scale and zero point of
+    split tensor and logits where they are integers.
     """
-    masking, tensors = mask_nodes(split, quantized.get(split.tensor))
+    masking, tensors = mask_nodes(split, quantized.get(split.tensor), removed)
     reading, more = logit_nodes(logits, quantized.get(logits.tensor))
     inputs = [
         value_info(FEATURES, Value(split.shape, split.dtype), free=False),
@@ -65,11 +73,15 @@ def masked_head(head: onnx.ModelProto, split: Split, logits: Logits, quantized: 
     return content
 
 
-def mask_nodes(split: Split, quantization: Quantization | None) -> Built:
+def mask_nodes(split: Split, quantization: Quantization | None, removed: NDArray[Any] | None) -> Built:
     """Return the nodes that make the split tensor from features and mask, with their constants."""
     nodes, tensors, mask = token_mask(split) if split.units == "token" else ([], [], MASK)
     tensors = [*tensors, constant("ddcam_mask_shape", np.array(mask_shape(split), np.int64))]
     nodes = [*nodes, helper.make_node("Reshape", [mask, "ddcam_mask_shape"], ["ddcam_mask_grid"])]
+    if removed is not None and removed.any():
+        nodes.append(helper.make_node("Cast", ["ddcam_mask_grid"], ["ddcam_kept_units"], to=onnx.TensorProto.BOOL))
+        nodes.append(helper.make_node("Where", ["ddcam_kept_units", FEATURES, "ddcam_removed"], [split.tensor]))
+        return nodes, [*tensors, constant("ddcam_removed", removed)]
     if quantization is None:
         element = helper.np_dtype_to_tensor_dtype(np.dtype(split.dtype))
         nodes.append(helper.make_node("Cast", ["ddcam_mask_grid"], ["ddcam_mask_cast"], to=element))
@@ -84,7 +96,7 @@ def mask_nodes(split: Split, quantization: Quantization | None) -> Built:
 
 def token_mask(split: Split) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto], str]:
     """Place the patches' mask among all tokens: `mask @ placing + kept`, exact since every entry is 0 or 1."""
-    tokens = split.shape[1]
+    tokens = split.shape[split.unit_axis]
     patches = [i for i in range(tokens) if i not in split.fixed]
     placing, kept = np.zeros((split.count, tokens), np.float32), np.zeros(tokens, np.float32)
     placing[range(split.count), patches] = 1
