@@ -39,9 +39,7 @@ class Head:
 def make_head(opened: Opened, split: Split, features: NDArray[Any], removed: NDArray[Any] | None = None) -> Head:
     """Make the masked head of a split; `features` are those of one photograph, on which batches are proved.
 
-    A removed unit is 0, or what `removed` holds for it.
-
-    A fixed batch is freed by rewriting the graph. Where that fails, or where masks in a batch influence each
+    A removed unit is 0, or what `removed` holds for it. A fixed batch is freed by rewriting the graph. Where that fails, or where masks in a batch influence each
     other (dynamic quantisation), masks go through one at a time, and the reason says so.
     """
     proto, logits, measured = opened.graph.proto, opened.logits, opened.measured
@@ -96,7 +94,7 @@ def make_probe(opened: Opened, split: Split, head: Head, features: NDArray[Any])
     if removed.any() and opened.graph.opset < SELECTING:
         return Probe(head)
     shorter = make_head(opened, point, kept, removed)
-    masks = np.concatenate([np.ones((1, split.count)), random_masks(split.count, 2), np.eye(2, split.count)])
+    masks = telling_masks(split.count)
     expected = MaskedHead(Session(head.graph, threads=1), NAMES, features, 1).score(masks)
     got = MaskedHead(Session(shorter.graph, threads=1), NAMES, kept, 1).score(masks)
     if shorter.batchable < head.batchable or not difference(got, expected) <= SAME:
@@ -121,7 +119,7 @@ def mixes_batch(opened: Opened, split: Split) -> str | None:
 
 def batch_problem(head: bytes, split: Split, features: NDArray[Any]) -> str | None:
     """Say how masks in a batch differ from the same masks asked alone, or None where they do not."""
-    masks = np.concatenate([np.ones((1, split.count)), random_masks(split.count, 2), np.eye(2, split.count)])
+    masks = telling_masks(split.count)
     try:
         session = Session(head, threads=1)
         together = MaskedHead(session, NAMES, features, len(masks)).score(masks)
@@ -140,6 +138,11 @@ def additivity_error(bound: MaskedHead, units: int) -> float:
     parts = bound.score(first) + bound.score(second)
     whole = bound.score(first + second) + bound.score(np.zeros((1, units), np.float32))
     return difference(parts, whole)
+
+
+def telling_masks(units: int) -> Masks:
+    """Return everything, two random halves and two single units: masks of very different ranges."""
+    return np.concatenate([np.ones((1, units)), random_masks(units, 2), np.eye(2, units)]).astype(np.float32)
 
 
 def random_masks(units: int, count: int, seed: int = 0) -> Masks:

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 
 from ..types import Split, Value
-from .walk import initializers, integer, integers, path_nodes, reads
+from .walk import axes_given, initializers, integer, integers, path_nodes, reads
 
 ELEMENTWISE = frozenset(
     {"Identity", "Dropout", "Relu", "LeakyRelu", "Clip", "HardSwish", "HardSigmoid", "Sigmoid", "Tanh", "Erf"}
@@ -70,11 +70,7 @@ def pooled(_: onnx.GraphProto, __: onnx.NodeProto, axis: int, *___: tuple[int, .
 def reduced(
     graph: onnx.GraphProto, node: onnx.NodeProto, axis: int, before: tuple[int, ...], _: tuple[int, ...]
 ) -> int | None:
-    weights = initializers(graph)
-    axes = integers(node, "axes")
-    if not axes and len(node.input) > 1 and node.input[1] in weights:
-        axes = onnx.numpy_helper.to_array(weights[node.input[1]]).ravel().tolist()
-    gone = {a % len(before) for a in axes}
+    gone = {a % len(before) for a in axes_given(node, initializers(graph))}
     if not gone or axis in gone:
         return None
     return axis if integer(node, "keepdims", 1) else axis - sum(a < axis for a in gone)

@@ -4,7 +4,7 @@ from functools import cache
 
 import onnx
 
-from .walk import consumers, initializers, integers, producers
+from .walk import axes_given, consumers, initializers, integers, producers
 
 CHANNEL_FIRST = frozenset(
     {"Conv", "ConvInteger", "QLinearConv", "FusedConv", "ConvTranspose", "MaxPool", "AveragePool", "LpPool"}
@@ -95,10 +95,7 @@ class Neighbours:
 
     def kept_by(self, node: onnx.NodeProto) -> int | None:
         """Return the one axis besides the batch that a reduction keeps."""
-        axes = integers(node, "axes")
-        if not axes and len(node.input) > 1 and node.input[1] in self.weights:
-            axes = onnx.numpy_helper.to_array(self.weights[node.input[1]]).ravel().tolist()
-        reduced = {axis % 4 for axis in axes}
+        reduced = {axis % 4 for axis in axes_given(node, self.weights)}
         kept = {1, 2, 3} - reduced
         return kept.pop() if len(kept) == 1 and len(reduced) == 2 else None
 

@@ -10,7 +10,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from ..errors import ModelError
-from .walk import integers
+from .walk import axes_given
 
 Shape = tuple[int, ...]
 
@@ -97,12 +97,10 @@ def refusal(node: onnx.NodeProto, reason: str) -> BatchError:
 
 def axes_of(work: Work, node: onnx.NodeProto, index: int, rank: int) -> list[int]:
     """Return the axes that a node names, counted from the front: in an attribute or in the input `index`."""
-    axes, name = integers(node, "axes"), next(iter(node.input[index : index + 1]), "")
+    name = next(iter(node.input[index : index + 1]), "")
     if name and name not in work.constants:
         raise refusal(node, "its axes are computed at run time")
-    if name:
-        axes = numpy_helper.to_array(work.constants[name]).ravel().tolist()
-    return [axis % rank for axis in axes]
+    return [axis % rank for axis in axes_given(node, work.constants, index)]
 
 
 def operands(node: onnx.NodeProto) -> list[str]:

@@ -1,6 +1,6 @@
 """Who produces and who reads each tensor of a graph, and which tensors everything passes through."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 
 import onnx
@@ -25,6 +25,13 @@ def integer(node: onnx.NodeProto, name: str, default: int) -> int:
 def integers(node: onnx.NodeProto, name: str) -> list[int]:
     value = attribute(node, name)
     return [int(item) for item in value] if isinstance(value, list) else []
+
+
+def axes_given(node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto], index: int = 1) -> list[int]:
+    """Return a node's axes: its attribute, or, as newer operator sets have it, the constant input of that index."""
+    if attribute(node, "axes") is None and len(node.input) > index and node.input[index] in constants:
+        return [int(axis) for axis in onnx.numpy_helper.to_array(constants[node.input[index]]).ravel()]
+    return integers(node, "axes")
 
 
 def reads(node: onnx.NodeProto) -> list[str]:
