@@ -39,8 +39,9 @@ class Head:
 def make_head(opened: Opened, split: Split, features: NDArray[Any], removed: NDArray[Any] | None = None) -> Head:
     """Make the masked head of a split; `features` are those of one photograph, on which batches are proved.
 
-    A removed unit is 0, or what `removed` holds for it. A fixed batch is freed by rewriting the graph. Where that fails, or where masks in a batch influence each
-    other (dynamic quantisation), masks go through one at a time, and the reason says so.
+    A removed unit is 0, or what `removed` holds for it. A fixed batch is freed by rewriting the graph. Where that
+    fails, or where masks in a batch influence each other (dynamic quantisation), masks go through one at a time,
+    and the reason says so.
     """
     proto, logits, measured = opened.graph.proto, opened.logits, opened.measured
     quantized = quantizations(opened, split)
