@@ -1,5 +1,6 @@
 """The head that takes masks: free its batch where the file fixes it, and prove that a batch changes nothing."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -52,13 +53,13 @@ def make_head(opened: Opened, split: Split, features: NDArray[Any], removed: NDA
         return Head(masked(plain), quantized, False, f"{mixing} takes its scale from the whole batch")
     if measured.batch_two is not None:
         graph = masked(plain)
-        problem = batch_problem(graph, split, features)
+        problem = batch_problem(graph, split, features, opened.without)
         return Head(graph, quantized, problem is None, problem or "the file's batch is free")
     try:
         freed = masked(free_batch(plain, split.tensor, shapes_of(plain, measured.values)))
     except ModelError as error:
         return Head(masked(plain), quantized, False, f"the batch is fixed and cannot be freed: {error}")
-    problem = batch_problem(freed, split, features)
+    problem = batch_problem(freed, split, features, opened.without)
     if problem:
         return Head(masked(plain), quantized, False, f"the batch is fixed, and freeing it failed: {problem}")
     return Head(freed, quantized, True, "the file fixes the batch to 1; it was freed and compared with single runs")
@@ -88,7 +89,7 @@ def make_probe(opened: Opened, split: Split, head: Head, features: NDArray[Any])
     if point.tensor == split.tensor:
         return Probe(head)
     apart = extract(proto, measured, Part(split.tensor, (point.tensor,))).SerializeToString()
-    session = Session(apart, threads=1)
+    session = Session(apart, threads=1, without=opened.without)
     quantization = head.quantized.get(split.tensor)
     nothing = np.full_like(features, quantization.zero if quantization else 0)
     kept, removed = (session.run({split.tensor: value})[0] for value in (features, nothing))
@@ -96,8 +97,8 @@ def make_probe(opened: Opened, split: Split, head: Head, features: NDArray[Any])
         return Probe(head)
     shorter = make_head(opened, point, kept, removed)
     masks = telling_masks(split.count)
-    expected = MaskedHead(Session(head.graph, threads=1), NAMES, features, 1).score(masks)
-    got = MaskedHead(Session(shorter.graph, threads=1), NAMES, kept, 1).score(masks)
+    expected = MaskedHead(Session(head.graph, threads=1, without=opened.without), NAMES, features, 1).score(masks)
+    got = MaskedHead(Session(shorter.graph, threads=1, without=opened.without), NAMES, kept, 1).score(masks)
     if shorter.batchable < head.batchable or not difference(got, expected) <= SAME:
         return Probe(head)
     return Probe(shorter, apart, removed)
@@ -118,11 +119,11 @@ def mixes_batch(opened: Opened, split: Split) -> str | None:
     return next((node.op_type for node in path if node.op_type.startswith("Dynamic")), None)
 
 
-def batch_problem(head: bytes, split: Split, features: NDArray[Any]) -> str | None:
+def batch_problem(head: bytes, split: Split, features: NDArray[Any], without: Sequence[str] = ()) -> str | None:
     """Say how masks in a batch differ from the same masks asked alone, or None where they do not."""
     masks = telling_masks(split.count)
     try:
-        session = Session(head, threads=1)
+        session = Session(head, threads=1, without=without)
         together = MaskedHead(session, NAMES, features, len(masks)).score(masks)
         alone = MaskedHead(session, NAMES, features, 1).score(masks)
     except RunError as error:

@@ -1,7 +1,8 @@
 """A model that can be asked: cut, checked on real photographs, its sessions open."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,8 @@ def prepare(opened: Opened, wishes: Wishes) -> Model:
     split = split_of(opened, wishes)
     name = opened.picture.name
     part = extract(opened.graph.proto, opened.measured, Part(name, (split.tensor,)))
-    backbone, why = open_backbone(part.SerializeToString(), wishes)
+    backbone, why = open_backbone(part.SerializeToString(), wishes, opened.without)
+    session = partial(Session, device=backbone.device, without=opened.without)
     features = backbone.run({name: opened.samples[:1]})[0]
     head = make_head(opened, split, features)
     probe = make_probe(opened, split, head, features)
@@ -116,22 +118,22 @@ def prepare(opened: Opened, wishes: Wishes) -> Model:
         backbone=backbone,
         head=head,
         probe=probe,
-        apart=Session(probe.apart, device=backbone.device, threads=1) if probe.apart else None,
-        many=Session(probe.head.graph, device=backbone.device, threads=wishes.threads),
-        alone=Session(head.graph, device=backbone.device, threads=1),
+        apart=session(probe.apart, threads=1) if probe.apart else None,
+        many=session(probe.head.graph, threads=wishes.threads),
+        alone=session(head.graph, threads=1),
         batch=most if probe.head.batchable else 1,
     )
 
 
-def open_backbone(graph: bytes, wishes: Wishes) -> tuple[Session, str]:
+def open_backbone(graph: bytes, wishes: Wishes, without: Sequence[str]) -> tuple[Session, str]:
     """Open the first session on the device that was asked for; only "auto" may end on the CPU, with the reason."""
     device, why = choose_device(wishes.device)
     try:
-        return Session(graph, device=device, threads=wishes.threads), why
+        return Session(graph, device=device, threads=wishes.threads, without=without), why
     except DeviceError as error:
         if wishes.device != "auto":
             raise
-        return Session(graph, threads=wishes.threads), str(error)
+        return Session(graph, threads=wishes.threads, without=without), str(error)
 
 
 def split_of(opened: Opened, wishes: Wishes) -> Split:
@@ -150,7 +152,7 @@ def check_cut(model: Model) -> float:
     opened, worst = model.opened, 0.0
     logits, output = opened.logits.tensor, opened.logits.output
     names = list(dict.fromkeys((logits, output)))
-    whole = Session(expose(opened.graph.proto, names).SerializeToString(), threads=1)
+    whole = Session(expose(opened.graph.proto, names).SerializeToString(), threads=1, without=opened.without)
     everything = np.ones((1, model.split.count), np.float32)
     for i in range(len(opened.samples)):
         inputs = opened.samples[i : i + 1]

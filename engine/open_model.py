@@ -34,6 +34,15 @@ class Opened:
     candidates: tuple[Candidate, ...]
     samples: NDArray[Any]
 
+    @property
+    def without(self) -> tuple[str, ...]:
+        """Name the optimisers of ONNX Runtime that must not see this model.
+
+        Version 1.31 crashes in the layout optimiser on some float16 transformers (2 of 16 that were tried).
+        """
+        half = any(value.dtype == "float16" for value in self.measured.values.values())
+        return ("NchwcTransformer",) if half else ()
+
 
 def open_model(path: str | Path, wishes: Wishes) -> Opened:
     """Read a model file, find its ends, and run it once in a child process under a memory limit.

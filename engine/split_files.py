@@ -42,8 +42,8 @@ def split_files(
 
 
 def compare(opened: Opened, split: Split, contents: dict[str, bytes]) -> float:
-    whole = Session(opened.graph.proto.SerializeToString(), threads=1)
-    backbone, head = (Session(contents[name], threads=1) for name in (BACKBONE, HEAD))
+    whole = Session(opened.graph.proto.SerializeToString(), threads=1, without=opened.without)
+    backbone, head = (Session(contents[name], threads=1, without=opened.without) for name in (BACKBONE, HEAD))
     worst = 0.0
     for i in range(len(opened.samples)):
         inputs = {opened.picture.name: opened.samples[i : i + 1]}

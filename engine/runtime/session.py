@@ -23,8 +23,8 @@ NOISE = (
 class Session:
     """A loaded graph; `run` takes and returns NumPy arrays by name."""
 
-    def __init__(self, model: bytes, *, device: Device = "cpu", threads: int = 0) -> None:
-        """Load a graph from its bytes; `threads` 0 lets ONNX Runtime use all cores."""
+    def __init__(self, model: bytes, *, device: Device = "cpu", threads: int = 0, without: Sequence[str] = ()) -> None:
+        """Load a graph from its bytes; `threads` 0 lets ONNX Runtime use all cores, `without` names optimisers."""
         if not 0 <= threads <= MOST_THREADS:  # far more crash ONNX Runtime
             raise OptionError(f"expected 0 (all cores) to {MOST_THREADS} threads, got {threads}")
         ort = runtime()
@@ -33,7 +33,9 @@ class Session:
         options.intra_op_num_threads = threads
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self.handle: Any = ort.InferenceSession(model, options, providers=providers(device))
+            self.handle: Any = ort.InferenceSession(
+                model, options, providers=providers(device), disabled_optimizers=list(without)
+            )
         except DdcamError:
             raise
         except Exception as error:  # ONNX Runtime's exceptions share no base class
