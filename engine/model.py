@@ -57,8 +57,8 @@ class Model:
         """Upload what `each` gave to the session that answers many masks at once."""
         return MaskedHead(self.many, NAMES, each, self.batch)
 
-    def bind_alone(self, features: NDArray[Any]) -> MaskedHead:
-        """Upload features to the session that decides: the whole head, one thread, one mask at a time."""
+    def bind_alone(self, features: Any) -> MaskedHead:
+        """Bind features, an array or uploaded, to the session that decides: the whole head, one mask at a time."""
         return MaskedHead(self.alone, NAMES, features, 1)
 
     @cached_property

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,27 +53,22 @@ def open_model(path: str | Path, wishes: Wishes) -> Opened:
     picture = find_picture_input(graph.proto, wishes.layout)
     logits = find_logits(graph.proto, picture.name, wishes.output)
     config = config_beside(Path(path))
-    preprocessing = preprocessing_of(graph, picture, wishes, config)
+    preprocessing = choose(
+        picture,
+        name=wishes.preprocessing,
+        size=wishes.size,
+        mean=wishes.mean,
+        std=wishes.std,
+        config=config,
+        metadata=graph.metadata,
+        rescaling=find_rescaling(graph.proto, picture.name),
+    )
     samples = sample_inputs(preprocessing, picture)
     measured = measure(graph, picture, samples, wishes.memory)
     logits = with_classes(logits, measured)
     candidates = find_candidates(graph.proto, picture, logits, measured.values)
     labels = choose_labels(logits.classes, file=wishes.labels, metadata=graph.metadata, config=config)
     return Opened(graph, picture, logits, preprocessing, labels, measured, tuple(candidates), samples)
-
-
-def preprocessing_of(
-    graph: Graph, picture: PictureInput, wishes: Wishes, config: Mapping[str, Any] | None
-) -> Preprocessing:
-    """Take what was asked for or recorded; without either, see whether the graph rescales pixels itself."""
-    rescaling = find_rescaling(graph.proto, picture.name)
-    named = (wishes.preprocessing, wishes.mean, wishes.std) != (None, None, None)
-    asked = partial(choose, picture, size=wishes.size, mean=wishes.mean, std=wishes.std)
-    chosen = asked(name=wishes.preprocessing, config=config, metadata=graph.metadata)
-    if named or not rescaling or "default" not in chosen.reason:
-        return chosen
-    raw = asked(name="raw", config=config, metadata=graph.metadata)
-    return replace(raw, reason=f"raw: the graph rescales pixels 0..255 itself ({rescaling})")
 
 
 def config_beside(path: Path) -> Mapping[str, Any] | None:

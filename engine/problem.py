@@ -47,7 +47,7 @@ class Problem:
         self.raw = features
         self._each = model.each(self.raw)
         self._many = model.bind(self._each)
-        self._alone = model.bind_alone(self.raw)
+        self._alone = model.bind_alone(self.raw if model.apart else self._many.uploaded)
         self.canonical_runs = 0
         self.logits = self.score_alone(np.ones(self.units, np.bool_))
         if not np.isfinite(self.logits).all():

@@ -37,11 +37,13 @@ def choose(  # noqa: PLR0913
     std: Numbers | None = None,
     config: Mapping[str, Any] | None = None,
     metadata: Mapping[str, str] | None = None,
+    rescaling: str | None = None,
 ) -> Preprocessing:
     """Choose how pictures become input of this model, and say why in `reason`.
 
     Sources, each asked for what those before it leave open: the options > `config` (a file beside the model)
-    > `metadata` of the model > the default. The default values are `raw` for uint8, `unit` for one channel,
+    > `metadata` of the model > `rescaling`, the node by which the graph itself scales pixels 0..255 (so that it
+    takes them raw) > the default. The default values are `raw` for uint8, `unit` for one channel,
     `symmetric` for NHWC, else `imagenet`; the default crop is 0.875 from 96 pixels on, else 1.
 
     `name` is one of PRESETS; instead of it `mean` and `std` (one number or one a channel, in the model's
@@ -56,6 +58,8 @@ def choose(  # noqa: PLR0913
     records = [_asked(name, size, mean, std)]
     records += [] if config is None else [from_config(config)]
     records += _of_metadata(metadata or {}, records)
+    if rescaling is not None:
+        records.append(Recorded(f"the graph, which rescales pixels 0..255 itself ({rescaling})", preset("raw")))
     values, why = _values(records, model_input)
     (height, width), why_size = _size(records, model_input)
     frame = next((r for r in records if r.fit or r.crop), Recorded("the default"))

@@ -66,6 +66,16 @@ def test_the_default_follows_the_input_and_says_so(model_input, name, reason):
     assert len(chosen.mean) == len(chosen.std) == model_input.channels
 
 
+def test_a_graph_that_rescales_takes_raw_pixels_unless_something_is_asked_or_recorded():
+    recorded = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "image_processor_type": "A"}
+    alone = choose(FREE, rescaling="Mul 'm'")
+
+    assert alone.name == "raw"
+    assert alone.reason.startswith("raw: from the graph, which rescales pixels 0..255 itself (Mul 'm')")
+    assert choose(FREE, rescaling="Mul 'm'", name="unit").name == "unit"
+    assert choose(FREE, rescaling="Mul 'm'", config=recorded) == choose(FREE, config=recorded)
+
+
 @pytest.mark.parametrize(("side", "crop"), [(28, 1.0), (95, 1.0), (96, 0.875), (224, 0.875)])
 def test_small_inputs_are_not_cropped(side, crop):
     assert choose(replace(FIXED, height=side, width=side)).crop == crop
