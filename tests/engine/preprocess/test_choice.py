@@ -71,7 +71,7 @@ def test_a_graph_that_rescales_takes_raw_pixels_unless_something_is_asked_or_rec
     alone = choose(FREE, rescaling="Mul 'm'")
 
     assert alone.name == "raw"
-    assert alone.reason.startswith("raw: from the graph, which rescales pixels 0..255 itself (Mul 'm')")
+    assert alone.reason.startswith("raw from the graph, which rescales pixels 0..255 itself (Mul 'm')")
     assert choose(FREE, rescaling="Mul 'm'", name="unit").name == "unit"
     assert choose(FREE, rescaling="Mul 'm'", config=recorded) == choose(FREE, config=recorded)
 
