@@ -23,6 +23,13 @@ REALS = hnp.arrays(np.float64, (5, 4), elements=st.floats(-30, 30))
         ("confidence:0.9", "confidence", 0.9),
         ("confidence:1", "confidence", 1),
         ("topk:5", "topk", 5),
+        ("label:0", "label", 0),
+        ("label:712", "label", 712),
+        ("threshold", "threshold", 0.5),
+        ("threshold:0.75", "threshold", 0.75),
+        ("multilabel", "multilabel", 0.5),
+        ("multilabel:0.25", "multilabel", 0.25),
+        ("tolerance:2.5", "tolerance", 2.5),
     ],
 )
 def test_texts_are_read(text: str, kind: str, value: float) -> None:
@@ -31,17 +38,22 @@ def test_texts_are_read(text: str, kind: str, value: float) -> None:
 
 UNKNOWN = (
     "|top|top1:|top1:3|Top1|label:cat|topk|topk:0|topk:-1|topk:2.5|topk:3:4|confidence|confidence:|confidence:0"
-    "|confidence:1.01|confidence:-1|confidence:nan|confidence:x"
+    "|confidence:1.01|confidence:-1|confidence:nan|confidence:x|label|label:|label:-1|label:1.5|label:9999999999"
+    "|threshold:|threshold:0|threshold:1|threshold:nan|threshold:x|multilabel:|multilabel:0|multilabel:1"
+    "|tolerance|tolerance:|tolerance:0|tolerance:-1|tolerance:nan|tolerance:inf|tolerance:x"
 )
 
 
 @pytest.mark.parametrize("text", UNKNOWN.split("|"))
 def test_any_other_text_is_refused_and_lists_what_exists(text: str) -> None:
-    with pytest.raises(OptionError, match=r"top1, confidence:T \(0 < T <= 1\), topk:K \(K >= 1\)"):
+    with pytest.raises(OptionError, match=r"top1, confidence:T \(0 < T <= 1\), topk:K \(K >= 1\), label:NAME, .*E > 0"):
         parse(text)
 
 
-@pytest.mark.parametrize(("text", "meant"), [("confidense:0.9", "confidence:T"), ("topl", "top"), ("TOPK:3", "topk:K")])
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [("confidense:0.9", "confidence:T"), ("topl", "top"), ("TOPK:3", "topk:K"), ("tresh:0.4", "threshold:T")],
+)
 def test_a_slip_of_the_pen_gets_a_suggestion(text: str, meant: str) -> None:
     with pytest.raises(OptionError, match=f"did you mean {meant}"):
         parse(text)
@@ -52,9 +64,9 @@ def test_top1_refuses_a_target_that_is_not_the_decision() -> None:
         predicate("top1", 0, np.array([0.0, 1.0]), "softmax")
 
 
-@pytest.mark.parametrize(("text", "classes"), [("topk:3", 3), ("topk:4", 3), ("top1", 1), ("topk:1", 1)])
+@pytest.mark.parametrize(("text", "classes"), [("topk:3", 3), ("topk:4", 3)])
 def test_a_predicate_that_no_subset_can_lose_is_refused(text: str, classes: int) -> None:
-    with pytest.raises(OptionError, match="can only be lost"):
+    with pytest.raises(OptionError, match=f"topk can only be lost with more than {text[-1]} classes.*model has 3"):
         predicate(text, 0, np.zeros(classes), "softmax")
 
 
@@ -89,7 +101,7 @@ def test_top1_keeps_exactly_where_the_target_beats_every_rival(logits: Any, targ
 
 @given(SMALL_INTEGERS, st.integers(0, 3), st.integers(1, 3))
 def test_topk_keeps_exactly_where_fewer_than_k_rivals_reach_the_target(logits: Any, target: int, k: int) -> None:
-    asked = predicate(f"topk:{k}", target, np.zeros(4), "softmax")
+    asked = predicate(f"topk:{k}", target, np.eye(4)[target], "softmax")
     expected = [sum(row[other] >= row[target] for other in range(4) if other != target) < k for row in logits]
 
     assert asked.keeps(logits).tolist() == expected
@@ -250,3 +262,9 @@ def test_one_sigmoid_output_can_ask_for_confidence() -> None:
     asked = predicate("confidence:0.5", 0, np.array([4.0]), "sigmoid")
 
     assert asked.keeps(np.array([[4.0], [0.1], [-1.0]])).tolist() == [True, True, False]
+
+
+def test_one_plain_score_has_no_probability() -> None:
+    with pytest.raises(OptionError, match="one plain score"):
+        probabilities(np.array([[3.0]]), "none")
+    assert probabilities(np.array([[0.0]]), "sigmoid").tolist() == [[0.5]]
