@@ -6,9 +6,12 @@ from collections.abc import Callable
 import numpy as np
 
 from ..errors import OptionError
-from .ddmin import ddmin
-from .gate import Ask, Gate
+from .ddmin import ddmin, ddmin_star
+from .gate import Ask, Budget, Gate, OutOfBudget
+from .ordered import ordered
 from .outcome import Outcome
+from .probdd import probdd
+from .quickxplain import quickxplain
 from .removal import remove_units
 
 Search = Callable[[Gate], tuple[int, ...]]
@@ -16,14 +19,19 @@ Search = Callable[[Gate], tuple[int, ...]]
 SEARCHES: dict[str, Search] = {
     "ddmin": ddmin,
     "units": remove_units,
+    "ordered": ordered,
+    "quickxplain": quickxplain,
+    "probdd": probdd,
+    "dd-star": ddmin_star,
 }
 """Every search returns a 1-minimal subset if the full set is kept and the empty set is not."""
 
 
 def search(name: str, gate: Gate) -> tuple[tuple[int, ...], Outcome]:
-    """Ask about the full set, then about the empty set, then run the search `name`: (subset, how it ended).
+    """Ask about the full set and the empty set, then run the search `name`: (subset, how it ended).
 
-    The subset is empty unless the outcome is ONE_MINIMAL.
+    The subset is empty where the outcome is FULL_FAILS or EMPTY_SUFFICES. With a spent budget it is the smallest
+    kept subset that the gate has seen (the full set at least, as the first two questions are always asked).
     """
     if name not in SEARCHES:
         near = difflib.get_close_matches(name, SEARCHES, n=1)
@@ -36,11 +44,16 @@ def search_with(run: Search, gate: Gate) -> tuple[tuple[int, ...], Outcome]:
     """Do as `search` with a search of your own."""
     if gate.units < 1:
         raise OptionError("a search needs at least one unit, but the split has none: choose another split")
-    if not gate.keeps(np.ones(gate.units, dtype=np.bool_)):
+    full, empty = gate.ends()
+    if not full:
         return (), Outcome.FULL_FAILS
-    if gate.keeps(np.zeros(gate.units, dtype=np.bool_)):
+    if empty:
         return (), Outcome.EMPTY_SUFFICES
-    return run(gate), Outcome.ONE_MINIMAL
+    try:
+        return run(gate), Outcome.ONE_MINIMAL
+    except OutOfBudget:
+        smallest = gate.smallest  # there is one: the full set was kept
+        return () if smallest is None else tuple(np.flatnonzero(smallest).tolist()), Outcome.OUT_OF_BUDGET
 
 
-__all__ = ["SEARCHES", "Ask", "Gate", "Outcome", "Search", "search", "search_with"]
+__all__ = ["SEARCHES", "Ask", "Budget", "Gate", "Outcome", "Search", "search", "search_with"]

@@ -1,6 +1,8 @@
 """The search where the head is additive: probes are sums over a matrix, and no model is run."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from itertools import cycle
 
 import numpy as np
@@ -40,16 +42,46 @@ def remove_units_additive(
     return tuple(sweep.kept), sweep.probes
 
 
-def additive_ask(contributions: Floats, bias: Floats, predicate: Predicate, confirm: Confirm) -> Ask:
-    """Return the `Ask` of an additive head, for searches that go through a Gate; arguments as above.
+@dataclass(frozen=True)
+class Table:
+    """What each unit adds to each logit: z(S) = `bias` [C] + the sum over S of `strengths` [n] times `effects` [n, C].
 
-    Cost: one matrix product [B, n] x [n, C] per batch.
+    The effects are those of the model, the strengths those of the picture, so that a picture costs no n x C products
+    unless all rows are asked for.
     """
-    matrix = np.asarray(contributions, dtype=np.float64)
+
+    strengths: Reals
+    effects: Reals
+    bias: Reals
+
+    @property
+    def units(self) -> int:
+        """Number of units."""
+        return len(self.strengths)
+
+    def rows(self, units: NDArray[np.intp]) -> Reals:
+        """Return what some units add, `[k, C]`."""
+        return self.strengths[units, None] * self.effects[units]
+
+    @cached_property
+    def matrix(self) -> Reals:
+        """All of it, `[n, C]`."""
+        return self.strengths[:, None] * self.effects
+
+    def logits(self, masks: Mask) -> Reals:
+        """Return `[B, C]`. Cost: a matrix product with the rows of the units that any of the masks keeps."""
+        used = np.flatnonzero(masks.any(axis=0))
+        return np.asarray(self.bias + masks[:, used].astype(np.float64) @ self.rows(used))
+
+
+def additive_ask(table: Table, predicate: Predicate, confirm: Confirm) -> Ask:
+    """Return the `Ask` of an additive head, for searches that go through a Gate.
+
+    `confirm` is called once for each probe inside the rounding band. Cost: one matrix product a batch.
+    """
 
     def ask(masks: Mask) -> Mask:
-        logits = bias + masks.astype(np.float64) @ matrix
-        kept, close = predicate.answers(logits)
+        kept, close = predicate.answers(table.logits(masks))
         for row in np.flatnonzero(close):
             kept[row] = confirm(masks[row])
         return kept

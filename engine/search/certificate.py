@@ -17,28 +17,32 @@ def certify(
     `logits_of` is the canonical run: one mask [units] to logits [C]. Nothing is taken from the search.
     The empty subset is minimal, as there is nothing to drop. Cost: |S| + 3 canonical runs.
     """
+    masks = masks_of_proof(subset, units)
+    logits = np.stack([np.asarray(logits_of(mask)) for mask in masks])
+    return certificate_of(predicate.keeps(logits), predicate.margins(logits), logits[:, predicate.target])
 
-    def logits(kept: list[int] | tuple[int, ...]) -> Floats:
-        mask = np.zeros(units, dtype=np.bool_)
-        mask[list(kept)] = True
-        return np.asarray(logits_of(mask))[None]
 
-    whole, empty, full = logits(subset), logits(()), logits(tuple(range(units)))
-    without = [logits([kept for kept in subset if kept != unit]) for unit in subset]
-    target = predicate.target
+def masks_of_proof(subset: tuple[int, ...], units: int) -> Mask:
+    """Return the masks of S, of nothing, of everything, and of S without each of its units, [|S| + 3, units]."""
+    masks = np.zeros((len(subset) + 3, units), dtype=np.bool_)
+    masks[0, list(subset)] = True
+    masks[2] = True
+    masks[3:] = masks[0]
+    masks[range(3, len(masks)), list(subset)] = False
+    return masks
+
+
+def certificate_of(kept: Mask, margins: Floats, target: Floats) -> Certificate:
+    """Put answers, margins and the target's logits in the order of `masks_of_proof` into a certificate."""
     return Certificate(
-        sufficient=bool(predicate.keeps(whole)[0]),
-        minimal=not any(predicate.keeps(row)[0] for row in without),
-        empty_keeps=bool(predicate.keeps(empty)[0]),
-        margin=_margin(predicate, whole),
-        margin_without=tuple(_margin(predicate, row) for row in without),
-        margin_empty=_margin(predicate, empty),
-        margin_full=_margin(predicate, full),
-        logit=float(whole[0, target]),
-        logit_without=tuple(float(row[0, target]) for row in without),
-        runs=len(without) + 3,
+        sufficient=bool(kept[0]),
+        minimal=not kept[3:].any(),
+        empty_keeps=bool(kept[1]),
+        margin=float(margins[0]),
+        margin_without=tuple(margins[3:].tolist()),
+        margin_empty=float(margins[1]),
+        margin_full=float(margins[2]),
+        logit=float(target[0]),
+        logit_without=tuple(target[3:].tolist()),
+        runs=len(kept),
     )
-
-
-def _margin(predicate: Predicate, row: Floats) -> float:
-    return float(predicate.margins(row)[0])

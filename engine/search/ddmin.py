@@ -4,11 +4,9 @@ from collections.abc import Iterator
 from itertools import chain
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .gate import Gate, Mask
-
-Units = NDArray[np.intp]
+from .gate import Gate, Mask, Units
+from .masks import mask_of, without_units
 
 
 def ddmin(gate: Gate) -> tuple[int, ...]:
@@ -20,12 +18,28 @@ def ddmin(gate: Gate) -> tuple[int, ...]:
     Expects that the full set is kept and the empty set is not; the caller has asked.
     Cost: at best 2 log2 n probes, at worst n^2 + 3n for n units (batches add those asked in vain).
     """
-    kept, parts = np.arange(gate.units), 2
+    return tuple(_ddmin(gate, np.arange(gate.units)).tolist())
+
+
+def ddmin_star(gate: Gate) -> tuple[int, ...]:
+    """Return what ddmin gives when it is run on its own answer until that stays as it is (DD*).
+
+    A 1-minimal subset may still hold a kept one that is smaller by several units at once, and the coarse cuts of
+    a fresh run can find it where units hinder each other. Cost: that of `ddmin`, and at least 2 |S| more.
+    """
+    kept, before = _ddmin(gate, np.arange(gate.units)), gate.units + 1
+    while kept.size < before:
+        before, kept = kept.size, _ddmin(gate, kept)
+    return tuple(kept.tolist())
+
+
+def _ddmin(gate: Gate, kept: Units) -> Units:
+    parts = 2
     while kept.size > 1:
         chunks = split(kept, min(parts, kept.size))
         # Of two chunks, each is the complement of the other: asked already.
         complements = _complements(gate, chunks, range(len(chunks))) if len(chunks) > 2 else ()
-        won = gate.first_kept(chain((_mask(gate, chunk) for chunk in chunks), complements))
+        won = gate.first_kept(chain((mask_of(gate.units, chunk) for chunk in chunks), complements))
         if won is not None and won < len(chunks):
             kept, parts = chunks[won], 2
             continue
@@ -35,7 +49,7 @@ def ddmin(gate: Gate) -> tuple[int, ...]:
         if len(chunks) == kept.size:
             break
         parts = 2 * len(chunks)
-    return tuple(kept.tolist())
+    return kept
 
 
 def split(units: Units, parts: int) -> list[Units]:
@@ -66,14 +80,6 @@ def _drop_chunks(gate: Gate, chunks: list[Units], at: int) -> list[Units]:
 
 
 def _complements(gate: Gate, chunks: list[Units], order: range | list[int]) -> Iterator[Mask]:
-    whole = _mask(gate, np.concatenate(chunks))
+    whole = mask_of(gate.units, np.concatenate(chunks))
     for index in order:
-        mask = whole.copy()
-        mask[chunks[index]] = False
-        yield mask
-
-
-def _mask(gate: Gate, units: Units) -> Mask:
-    mask = np.zeros(gate.units, dtype=np.bool_)
-    mask[units] = True
-    return mask
+        yield without_units(whole, chunks[index])

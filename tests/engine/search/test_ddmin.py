@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ddcam.engine.search import Gate
-from ddcam.engine.search.ddmin import ddmin, split
+from ddcam.engine.search.ddmin import ddmin, ddmin_star, split
 from ddcam.engine.search.gate import Mask
 
 
@@ -68,3 +68,34 @@ def test_the_worst_case_stays_within_its_bound() -> None:
         ddmin(gate)
 
         assert gate.probes <= units**2 + 3 * units
+
+
+def test_a_fresh_run_on_the_answer_finds_what_single_removals_cannot() -> None:
+    kept = {(0, 1, 2, 3, 4), (0, 1, 2, 3), (2, 3)}  # the two are a half of the four, but no chunk of the five
+
+    def ask(masks: Mask) -> Mask:
+        return np.array([tuple(np.flatnonzero(mask).tolist()) in kept for mask in masks])
+
+    assert ddmin(Gate(ask, 5, 8)) == (0, 1, 2, 3)
+    assert ddmin_star(Gate(ask, 5, 8)) == (2, 3)
+
+
+def test_a_fresh_run_never_ends_with_more_and_goes_on_until_nothing_changes() -> None:
+    fewer = 0
+    for seed in range(300):
+        table = np.random.default_rng(seed).random(2**10) < 0.05
+        table[0], table[-1] = False, True
+        gate = Gate(lambda masks, t=table: t[masks @ 2 ** np.arange(10)], 10, 16)
+        once, star = ddmin(gate), ddmin_star(gate)
+        inside = Gate(lambda masks, g=gate, s=star: g.answers(placed(masks, s)), len(star), 16)
+
+        assert set(star) <= set(once)
+        assert ddmin(inside) == tuple(range(len(star)))
+        fewer += len(star) < len(once)
+    assert fewer > 3
+
+
+def placed(masks: Mask, units: tuple[int, ...]) -> Mask:
+    wide = np.zeros((len(masks), 10), dtype=np.bool_)
+    wide[:, units] = masks
+    return wide

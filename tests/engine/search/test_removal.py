@@ -21,8 +21,20 @@ def test_batches_double_while_units_stay_and_shrink_after_a_removal() -> None:
         return np.asarray(np.delete(masks, 20, axis=1).all(axis=1))  # only unit 20 can go
 
     assert remove_units(Gate(ask, 40, 8)) == tuple(unit for unit in range(40) if unit != 20)
-    # The batch of 15 to 22 lets 20 go; then all others must stay for a whole round.
-    assert sizes == [1, 2, 4, 8, 8, 1, 2, 4, 8, 8, 8, 8]  # 39 at the end
+    # The batch of 15 to 22 lets 20 go; the next one has to stay, and then all others for a whole round.
+    assert sizes == [1, 2, 4, 8, 8, 1, 1, 2, 4, 8, 8, 8, 7]
+
+
+def test_batches_double_while_units_go_too() -> None:
+    sizes: list[int] = []
+
+    def ask(masks: Mask) -> Mask:
+        sizes.append(len(masks))
+        return np.asarray(masks[:, 30])
+
+    assert remove_units(Gate(ask, 40, 64)) == (30,)
+    # Unit 0 goes; 1, 2 and 3, 4 to 7 and so on go too, in the run of 15 to 30 the last one stays; then the rest.
+    assert sizes == [1, 1, 2, 4, 8, 16, 1, 1, 2, 4, 1]
 
 
 def test_units_that_stay_are_asked_once_in_few_batches() -> None:

@@ -1,0 +1,105 @@
+"""Grow along the order until a prefix is kept, then shrink it from its least useful end until nothing can go."""
+
+import numpy as np
+
+from .gate import Gate, Mask, Units
+from .masks import mask_of, without_each, without_units
+
+TOGETHER = 4
+"""Prefixes asked in one go: most decisions hang on few units, and a batch costs less than its masks alone."""
+FIRST, LONGEST = 8, 64
+"""Single removals asked in one go, at first and at most."""
+
+
+def ordered(gate: Gate) -> tuple[int, ...]:
+    """Return a 1-minimal subset of the gate's units, found near the start of `gate.order`.
+
+    Asks the first 1, 2, 4, ... units of the order, cuts the gap before the first kept prefix in quarters, and
+    shrinks what is left. Expects that the full set is kept and the empty set is not; the caller has asked.
+    What is asked does not depend on the gate's batch. Cost: where the order is good, |S| probes, about
+    log2 |S| more to find the prefix, and a few batches; where it is bad, at worst O(n^2) probes as for all.
+    """
+    return shrink(gate, gate.order[: shortest_prefix(gate)])
+
+
+def shortest_prefix(gate: Gate) -> int:
+    """Return the length of a prefix of the order that is kept while the one before it is not."""
+    n = gate.units
+    lengths = [*(1 << k for k in range((n - 1).bit_length())), n]
+    failed = 0
+    for start in range(0, len(lengths), TOGETHER):
+        part = lengths[start : start + TOGETHER]
+        failed, kept = _bracket(gate, failed, part, n)
+        if kept < n:
+            break
+    return _narrow(gate, failed, kept)
+
+
+def _narrow(gate: Gate, failed: int, kept: int) -> int:
+    """Cut the gap in quarters: three prefixes in one go take half the batches of halving."""
+    while kept - failed > 1:
+        cuts = {failed + (kept - failed) * quarter // 4 for quarter in (1, 2, 3)}
+        failed, kept = _bracket(gate, failed, sorted(cuts - {failed}), kept)
+    return kept
+
+
+def _bracket(gate: Gate, failed: int, lengths: list[int], kept: int) -> tuple[int, int]:
+    """Return the shortest kept prefix out of `lengths`, else `kept`, and the next shorter one after `failed`."""
+    prefixes = np.array([mask_of(gate.units, gate.order[:length]) for length in lengths])
+    answers = [*gate.answers(prefixes).tolist(), True]
+    won = answers.index(True)
+    return [failed, *lengths][won], [*lengths, kept][won]
+
+
+def shrink(gate: Gate, units: Units) -> tuple[int, ...]:
+    """Return a 1-minimal subset of `units`, a kept subset with its most useful units first.
+
+    Goes round from the least useful unit. Asks single removals, 8, 16, ... in one go while all fail; of those
+    that could go alone, as many go as bisection finds that can go together. Where a whole block goes, runs of
+    the units that follow go too, each twice as long, until a unit has to stay. Ends when every single removal from
+    the same subset has failed, which is 1-minimality. Cost: |S| probes where nothing can go, else more.
+    """
+    whole, queue = mask_of(gate.units, units), units[::-1].tolist()
+    passed, ahead = 0, FIRST
+    while passed < len(queue) and len(queue) > 1:
+        block = queue[: min(ahead, len(queue) - passed)]
+        kept = gate.answers(without_each(whole, block)).tolist()
+        queue = queue[len(block) :] + block
+        if True not in kept:
+            passed, ahead = passed + len(block), min(2 * ahead, LONGEST)
+            continue
+        gone = _together(gate, whole, [unit for unit, yes in zip(block, kept, strict=True) if yes], 1)
+        _remove(whole, queue, gone)
+        if len(gone) == len(block):
+            _remove_runs(gate, whole, queue, 2 * len(block))
+        passed, ahead = 0, 2
+    return tuple(sorted(queue))
+
+
+def _remove_runs(gate: Gate, whole: Mask, queue: list[int], length: int) -> None:
+    """Remove runs from the front of the queue, each twice as long, until a unit has to stay; it goes to the back."""
+    while queue:
+        run = queue[:length]
+        gone = _together(gate, whole, run, 0)
+        _remove(whole, queue, gone)
+        if len(gone) < len(run):
+            queue.append(queue.pop(0))
+            return
+        length *= 2
+
+
+def _together(gate: Gate, whole: Mask, units: list[int], sure: int) -> list[int]:
+    """Return the first of `units` that can go together: all, or as many as bisection finds, at least `sure`."""
+    tried, failed = len(units), len(units) + 1
+    while failed - sure > 1:
+        if gate.keeps(without_units(whole, units[:tried])):
+            sure = tried
+        else:
+            failed = tried
+        tried = (sure + failed) // 2
+    return units[:sure]
+
+
+def _remove(whole: Mask, queue: list[int], gone: list[int]) -> None:
+    whole[gone] = False
+    queue[:] = [unit for unit in queue if whole[unit]]
