@@ -1,6 +1,6 @@
 """The head that takes masks: free its batch where the file fixes it, and prove that a batch changes nothing."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -10,102 +10,95 @@ from numpy.typing import NDArray
 
 from .check import difference
 from .errors import ModelError, RunError
-from .graph.advance import advance
-from .graph.cut import FEATURES, LEAST, LOGITS, MASK, Part, extract, masked_head, shapes_of
+from .graph.cut import FEATURES, LEAST, LOGITS, MASK, Part, Proto, extract, masked_head, shapes_of
 from .graph.free_batch import free_batch
+from .graph.patches import masked_model
 from .graph.quantization import Quantization, quantization_of
 from .graph.walk import path_nodes
 from .open_model import Opened
-from .runtime.binding import MaskedHead
+from .runtime.binding import Bound, MaskedHead
 from .runtime.session import Session
 from .types import Floats, Logits, Masks, Split
 
+Open = Callable[[bytes], Session]
+"""Opens a session for a graph."""
 SAME = 1e-4
 """Largest relative difference between a mask asked alone and in a batch, and between a sum and its parts."""
-NAMES = (FEATURES, MASK, LOGITS)
-SELECTING = 9
-"""The first operator set that can select (Where); before, a removed unit can only be 0."""
 
 
 @dataclass(frozen=True)
 class Head:
-    """A masked head graph, the integers at its ends, and whether many masks may go through it at once."""
+    """A masked head graph for one mask at a time, as the file has it, and the integers at its ends."""
 
     graph: bytes
     quantized: dict[str, Quantization]
+
+
+@dataclass(frozen=True)
+class Batched:
+    """A session of a masked head, and whether many masks may go through it at once."""
+
+    session: Session
     batchable: bool
     reason: str
 
 
-def make_head(opened: Opened, split: Split, features: NDArray[Any], removed: NDArray[Any] | None = None) -> Head:
-    """Make the masked head of a split; `features` are those of one photograph, on which batches are proved.
+def make_head(opened: Opened, split: Split) -> Head:
+    """Make the masked head of a split, in which a removed unit is 0 (a removed patch its baseline)."""
+    return Head(masked(plain_head(opened, split), opened, split), quantizations(opened, split))
+
+
+def masked(plain: Proto, opened: Opened, split: Split, removed: NDArray[Any] | None = None) -> bytes:
+    """Give a head an input for masks; for patches the head is the whole model."""
+    quantized = quantizations(opened, split)
+    if split.units == "patch":
+        return masked_model(plain, split, opened.logits, quantized)
+    return masked_head(plain, split, opened.logits, quantized, removed)
+
+
+def plain_head(opened: Opened, split: Split) -> Proto:
+    return extract(opened.graph.proto, opened.measured, Part(split.tensor, (opened.logits.tensor,)))
+
+
+def open_batched(
+    opened: Opened, split: Split, features: NDArray[Any], open_session: Open, removed: NDArray[Any] | None = None
+) -> Batched:
+    """Open the masked head of a split for many masks; proved on `features`, which are those of one photograph.
 
     A removed unit is 0, or what `removed` holds for it. A fixed batch is freed by rewriting the graph. Where that
     fails, or where masks in a batch influence each other (dynamic quantisation), masks go through one at a time,
     and the reason says so.
     """
-    proto, logits, measured = opened.graph.proto, opened.logits, opened.measured
-    quantized = quantizations(opened, split)
-    plain = extract(proto, measured, Part(split.tensor, (logits.tensor,)))
-    masked = partial(masked_head, split=split, logits=logits, quantized=quantized, removed=removed)
+    plain, mask = plain_head(opened, split), partial(masked, opened=opened, split=split, removed=removed)
     mixing = mixes_batch(opened, split)
     if mixing:
-        return Head(masked(plain), quantized, False, f"{mixing} takes its scale from the whole batch")
-    if measured.batch_two is not None:
-        graph = masked(plain)
-        problem = batch_problem(graph, split, features, opened.without)
-        return Head(graph, quantized, problem is None, problem or "the file's batch is free")
+        return Batched(open_session(mask(plain)), False, f"{mixing} takes its scale from the whole batch")
+    if opened.measured.batch_two is not None:
+        session = open_session(mask(plain))
+        problem = batch_problem(session, split, features)
+        return Batched(session, problem is None, problem or "the file's batch is free")
     try:
-        freed = masked(free_batch(plain, split.tensor, shapes_of(plain, measured.values)))
-    except ModelError as error:
-        return Head(masked(plain), quantized, False, f"the batch is fixed and cannot be freed: {error}")
-    problem = batch_problem(freed, split, features, opened.without)
+        freed = mask(free_batch(plain, split.tensor, shapes_of(plain, opened.measured.values)))
+        session = open_session(freed)
+        problem = batch_problem(session, split, features)
+    except (ModelError, RunError) as error:
+        return Batched(open_session(mask(plain)), False, f"the batch is fixed and cannot be freed: {error}")
     if problem:
-        return Head(masked(plain), quantized, False, f"the batch is fixed, and freeing it failed: {problem}")
-    return Head(freed, quantized, True, "the file fixes the batch to 1; it was freed and compared with single runs")
+        return Batched(open_session(mask(plain)), False, f"the batch is fixed, and freeing it failed: {problem}")
+    return Batched(session, True, "the file fixes the batch to 1; it was freed and compared with single runs")
 
 
-@dataclass(frozen=True)
-class Probe:
-    """The head that probes go through: from the split, or from the last tensor up to which units stay apart.
-
-    `apart` is the graph that leads there and `removed` what a removed unit is there; both None at the split.
-    """
-
-    head: Head
-    apart: bytes | None = None
-    removed: NDArray[Any] | None = None
-
-
-def make_probe(opened: Opened, split: Split, head: Head, features: NDArray[Any]) -> Probe:
-    """Compute once what every unit does on its own, so that a probe only selects and runs the rest of the head.
-
-    Up to the last tensor that units reach apart (pooling, activations, batch norm; for tokens layer norm and
-    projections too) a kept and a removed unit are computed once each. Compared with the head on random masks
-    of a photograph before it is used.
-    """
-    proto, measured = opened.graph.proto, opened.measured
-    point = advance(proto.graph, split, opened.logits.tensor, measured.values)
-    if point.tensor == split.tensor:
-        return Probe(head)
-    apart = extract(proto, measured, Part(split.tensor, (point.tensor,))).SerializeToString()
-    session = Session(apart, threads=1, without=opened.without)
-    quantization = head.quantized.get(split.tensor)
-    nothing = np.full_like(features, quantization.zero if quantization else 0)
-    kept, removed = (session.run({split.tensor: value})[0] for value in (features, nothing))
-    if removed.any() and opened.graph.opset < SELECTING:
-        return Probe(head)
-    shorter = make_head(opened, point, kept, removed)
-    masks = telling_masks(split.count)
-    expected = MaskedHead(Session(head.graph, threads=1, without=opened.without), NAMES, features, 1).score(masks)
-    got = MaskedHead(Session(shorter.graph, threads=1, without=opened.without), NAMES, kept, 1).score(masks)
-    if shorter.batchable < head.batchable or not difference(got, expected) <= SAME:
-        return Probe(head)
-    return Probe(shorter, apart, removed)
+def batched_graph(opened: Opened, split: Split, removed: NDArray[Any] | None = None) -> bytes:
+    """Serialise the masked head for many masks; raises ModelError where a fixed batch cannot be freed."""
+    plain = plain_head(opened, split)
+    if opened.measured.batch_two is None:
+        plain = free_batch(plain, split.tensor, shapes_of(plain, opened.measured.values))
+    return masked(plain, opened, split, removed)
 
 
 def quantizations(opened: Opened, split: Split) -> dict[str, Quantization]:
-    names = (split.tensor, opened.logits.tensor)
+    ends = (split.tensor, opened.logits.tensor)
+    names = ends[1:] if split.units == "patch" else ends  # the picture is put together as it is
     found = {name: quantization_of(opened.graph.proto.graph, name, opened.measured) for name in names}
     return {name: quantization for name, quantization in found.items() if quantization}
 
@@ -119,13 +112,11 @@ def mixes_batch(opened: Opened, split: Split) -> str | None:
     return next((node.op_type for node in path if node.op_type.startswith("Dynamic")), None)
 
 
-def batch_problem(head: bytes, split: Split, features: NDArray[Any], without: Sequence[str] = ()) -> str | None:
+def batch_problem(session: Session, split: Split, features: NDArray[Any]) -> str | None:
     """Say how masks in a batch differ from the same masks asked alone, or None where they do not."""
     masks = telling_masks(split.count)
     try:
-        session = Session(head, threads=1, without=without)
-        together = MaskedHead(session, NAMES, features, len(masks)).score(masks)
-        alone = MaskedHead(session, NAMES, features, 1).score(masks)
+        together, alone = (bind_head(session, features, size).score(masks) for size in (len(masks), 1))
     except RunError as error:
         return str(error)
     if together.shape != alone.shape or not difference(together, alone) <= SAME:
@@ -133,13 +124,9 @@ def batch_problem(head: bytes, split: Split, features: NDArray[Any], without: Se
     return None
 
 
-def additivity_error(bound: MaskedHead, units: int) -> float:
-    """Return the largest relative |z(S) + z(T) - z(S u T) - z(none)| over random disjoint S and T."""
-    first, second = random_masks(units, 8), random_masks(units, 8, seed=1)
-    second = second * (1 - first)
-    parts = bound.score(first) + bound.score(second)
-    whole = bound.score(first + second) + bound.score(np.zeros((1, units), np.float32))
-    return difference(parts, whole)
+def bind_head(session: Session, features: Any, batch: int) -> MaskedHead:
+    """Bind features, an array or uploaded, to the session of a masked head."""
+    return MaskedHead(Bound(session, {FEATURES: features}, MASK, LOGITS), batch)
 
 
 def telling_masks(units: int) -> Masks:
@@ -151,10 +138,10 @@ def random_masks(units: int, count: int, seed: int = 0) -> Masks:
     return np.random.default_rng(seed).integers(0, 2, (count, units)).astype(np.float32)
 
 
-def bytes_per_mask(opened: Opened, split: Split) -> int:
-    """Estimate what one mask of a batch needs: every tensor between the split and the logits."""
-    path = path_nodes(opened.graph.proto.graph, split.tensor, opened.logits.tensor)
-    names = {split.tensor} | {name for node in path for name in node.output}
+def bytes_per_mask(opened: Opened, tensor: str) -> int:
+    """Estimate what one mask of a batch needs behind a tensor: that tensor and all up to the logits."""
+    path = path_nodes(opened.graph.proto.graph, tensor, opened.logits.tensor)
+    names = {tensor} | {name for node in path for name in node.output}
     values = [opened.measured.values[name] for name in names if name in opened.measured.values]
     return sum(4 * int(np.prod(value.shape)) for value in values)
 

@@ -1,6 +1,6 @@
 """A model that can be asked: cut, checked on real photographs, its sessions open."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -9,19 +9,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .baseline import with_baseline
 from .check import TOLERANCE, difference, require_equal
 from .errors import CheckError, DeviceError, OptionError
-from .graph.cut import Part, expose, extract
+from .graph.cut import FEATURES, Part, expose, extract
 from .graph.linear import why_interacting
+from .graph.patches import input_as_features, patch_split, refuse_patch_wishes
 from .graph.split import choose_split
-from .head import NAMES, SAME, Head, Probe, additivity_error, bytes_per_mask, logits_of, make_head, make_probe
+from .graph.surrogate import multiplications
+from .head import SAME, Head, bind_head, logits_of, make_head
 from .open_model import Opened, not_finite, open_model
-from .runtime.batching import batches, fit_batch
+from .order import LEAST, SHARE, guess_effects
+from .pictures import Together, open_together
+from .probes import Cut, Probe, additivity_error, make_probe
+from .runtime.batching import BUDGETS, batches, fit_batch
 from .runtime.binding import MaskedHead
 from .runtime.device import choose_device
 from .runtime.session import Session
 from .search.predicate import probabilities
 from .types import Device, Floats, HeadClass, Split, Wishes
+from .whole import ACTIVATIONS, Whole, open_whole
 
 
 @dataclass(frozen=True)
@@ -35,50 +42,93 @@ class Model:
     backbone: Session
     head: Head
     probe: Probe
-    apart: Session | None
-    many: Session
     alone: Session
     batch: int
 
     def features(self, inputs: NDArray[Any]) -> NDArray[Any]:
-        """Run the backbone on one picture `[1, ...]`; return the split tensor as it is, integers included."""
-        return self.backbone.run({self.opened.picture.name: inputs})[0]
+        """Run the backbone on one picture `[1, ...]`; return the split tensor as it is, integers included.
+
+        For patches that is the picture itself, and behind it its baseline: `[2, ...]`.
+        """
+        return features_of(self.backbone, self.split, {self.opened.picture.name: inputs})
 
     def real(self, features: NDArray[Any]) -> Floats:
         """Return features as float32, dequantised where they are integers."""
         quantization = self.head.quantized.get(self.split.tensor)
         return quantization.real(features) if quantization else features.astype(np.float32)
 
-    def each(self, features: NDArray[Any]) -> NDArray[Any]:
-        """Return what the units become on their own, before they meet; the features where they meet at once."""
-        return self.apart.run({self.split.tensor: features})[0] if self.apart else features
-
-    def bind(self, each: NDArray[Any]) -> MaskedHead:
-        """Upload what `each` gave to the session that answers many masks at once."""
-        return MaskedHead(self.many, NAMES, each, self.batch)
+    def bind(self, features: NDArray[Any]) -> MaskedHead:
+        """Bind the features of a picture to what answers many masks at once."""
+        return self.probe.bind(features, self.batch)
 
     def bind_alone(self, features: Any) -> MaskedHead:
         """Bind features, an array or uploaded, to the session that decides: the whole head, one mask at a time."""
-        return MaskedHead(self.alone, NAMES, features, 1)
+        return bind_head(self.alone, features, 1)
+
+    @cached_property
+    def whole(self) -> Whole:
+        """The whole model on many inputs at once; opened when it is first asked for."""
+        return open_whole(self.opened, device=self.device, threads=self.backbone.threads)
+
+    @cached_property
+    def together(self) -> Together | None:
+        """What answers masks of several pictures at once, opened when it is first asked for; None where nothing can."""
+        samples = [self.features(self.opened.samples[i : i + 1]) for i in range(len(self.opened.samples))]
+        session = partial(Session, device=self.device, threads=self.backbone.threads, without=self.opened.without)
+        cut = Cut(self.opened, self.split, self.head, samples[0], self.alone, session)
+        return open_together(cut, self.probe, self.batch, samples)
+
+    @cached_property
+    def logits_of_nothing(self) -> Floats:
+        """The canonical logits `[classes]` with every unit removed; of a photograph, where some tokens always stay."""
+        bound = self.bind_alone(self.features(self.opened.samples[:1]))
+        logits: Floats = bound.score(np.zeros((1, self.split.count), np.float32))[0]
+        return logits.astype(np.float64)
 
     @cached_property
     def unit_effects(self) -> Floats | None:
         """What one more of a unit adds to each logit, `[n, classes]`, where units come to one number each."""
         removed = self.probe.removed
-        if removed is None or removed.size != self.split.count or self.head_class[0] != "additive":
+        if (
+            self.probe.kind != "apart"
+            or removed is None
+            or removed.size != self.split.count
+            or self.head_class[0] != "additive"
+        ):
             return None
-        bound = self.bind(removed + 1)
+        bound = self.probe.bind_prepared({FEATURES: removed + 1}, None, self.batch)
         scores = [bound.score(rows) for rows in batches(np.eye(self.split.count, dtype=np.float32), self.batch)]
-        return np.concatenate(scores) - bound.score(np.zeros((1, self.split.count), np.float32))
+        effects = np.concatenate(scores) - bound.score(np.zeros((1, self.split.count), np.float32))
+        return effects.astype(np.float64)
+
+    @cached_property
+    def removals(self) -> int:
+        """How many units are removed once each to order them, where what they add is neither known nor guessed."""
+        graph, values = self.opened.graph.proto.graph, self.opened.measured.values
+        everything = multiplications(graph, list(graph.node), values)
+        affordable = min(self.split.count, int(SHARE * everything / max(1, self.probe.size.multiplications)))
+        return affordable if affordable >= min(LEAST, self.split.count) and self.probe.batchable else 0
+
+    @cached_property
+    def effects_by_class(self) -> Floats | None:
+        """What a unit of strength 1 adds to each logit and to their mean, `[classes + 1, n]`, for an order of units.
+
+        Known where units come to one number each and where a 1x1 convolution to the classes follows them: of an
+        additive head as it is, of others without their non-linearities. Else None.
+        """
+        effects = self.unit_effects
+        if effects is None and self.head_class[0] == "interacting":
+            effects = guess_effects(self.opened, self.probe, self.batch)
+        return None if effects is None else np.vstack([effects.T, effects.mean(axis=1)]).astype(np.float32)
 
     @cached_property
     def head_class(self) -> tuple[HeadClass, str]:
         """Tell whether units add up in the head: shown by the graph, confirmed on random subsets."""
         opened = self.opened
-        obstacle = why_interacting(opened.graph.proto.graph, self.split.tensor, opened.logits.tensor)
+        obstacle = why_interacting(opened.graph.proto.graph, self.probe.point.tensor, opened.logits.tensor)
         if obstacle:
             return "interacting", f"{obstacle} stands between the units and the logits"
-        found = additivity_error(self.bind(self.each(self.features(opened.samples[:1]))), self.split.count)
+        found = additivity_error(self.bind(self.features(opened.samples[:1])), self.split.count)
         if not found <= SAME:
             return "interacting", f"linear by its graph, but sums are off by {found:.1g} on random subsets"
         return "additive", f"only linear operators follow, and sums hold within {found:.1g} on random subsets"
@@ -100,14 +150,15 @@ def load(path: str | Path, wishes: Wishes | None = None) -> Model:
 def prepare(opened: Opened, wishes: Wishes) -> Model:
     """Cut an opened model where `wishes` or the graph say, and open its sessions."""
     split = split_of(opened, wishes)
-    name = opened.picture.name
-    part = extract(opened.graph.proto, opened.measured, Part(name, (split.tensor,)))
-    backbone, why = open_backbone(part.SerializeToString(), wishes, opened.without)
+    backbone, why = open_backbone(backbone_graph(opened, split), wishes, opened.without)
     session = partial(Session, device=backbone.device, without=opened.without)
-    features = backbone.run({name: opened.samples[:1]})[0]
-    head = make_head(opened, split, features)
-    probe = make_probe(opened, split, head, features)
-    most = fit_batch(bytes_per_mask(opened, split)) if wishes.batch is None else wishes.batch
+    features = features_of(backbone, split, {opened.picture.name: opened.samples[:1]})
+    head = make_head(opened, split)
+    alone = session(head.graph, threads=1)
+    probe = make_probe(Cut(opened, split, head, features, alone, partial(session, threads=wishes.threads)))
+    device = backbone.device
+    budget = (ACTIVATIONS if split.units == "patch" else BUDGETS)[device]
+    most = fit_batch(probe.size.bytes, device, budget=budget) if wishes.batch is None else wishes.batch
     if most < 1:
         raise OptionError(f"expected a batch of 1 or more masks, got {most}")
     return Model(
@@ -118,11 +169,23 @@ def prepare(opened: Opened, wishes: Wishes) -> Model:
         backbone=backbone,
         head=head,
         probe=probe,
-        apart=session(probe.apart, threads=1) if probe.apart else None,
-        many=session(probe.head.graph, threads=wishes.threads),
-        alone=session(head.graph, threads=1),
-        batch=most if probe.head.batchable else 1,
+        alone=alone,
+        batch=most if probe.batchable else 1,
     )
+
+
+def backbone_graph(opened: Opened, split: Split) -> bytes:
+    """Serialise what leads from the picture to the split tensor."""
+    if split.units == "patch":
+        return input_as_features(opened.graph.proto, split)
+    part = extract(opened.graph.proto, opened.measured, Part(opened.picture.name, (split.tensor,)))
+    content: bytes = part.SerializeToString()
+    return content
+
+
+def features_of(backbone: Session, split: Split, feeds: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    [features] = backbone.run(feeds)
+    return with_baseline(features, split) if split.units == "patch" else features
 
 
 def open_backbone(graph: bytes, wishes: Wishes, without: Sequence[str]) -> tuple[Session, str]:
@@ -137,10 +200,17 @@ def open_backbone(graph: bytes, wishes: Wishes, without: Sequence[str]) -> tuple
 
 
 def split_of(opened: Opened, wishes: Wishes) -> Split:
-    """Choose the split of an opened model; raises SplitError."""
-    ends = opened.picture.name, opened.logits.tensor
-    candidates = list(opened.candidates)
-    return choose_split(opened.graph.proto, candidates, ends, units=wishes.units, tensor=wishes.split)
+    """Choose the split of an opened model: patches where they are asked for or nothing else has units.
+
+    Raises SplitError, OptionError.
+    """
+    ends, candidates = (opened.picture.name, opened.logits.tensor), list(opened.candidates)
+    nothing_else = not candidates and wishes.units in (None, "place") and wishes.split is None
+    if wishes.units == "patch" or nothing_else:
+        return patch_split(opened.picture, opened.measured, wishes)
+    split = choose_split(opened.graph.proto, candidates, ends, units=wishes.units, tensor=wishes.split)
+    refuse_patch_wishes(wishes, split)
+    return split
 
 
 def check_cut(model: Model) -> float:
@@ -149,7 +219,7 @@ def check_cut(model: Model) -> float:
     The probabilities computed from the logits are compared with the model's own output too, which proves
     that the final softmax was recognised rightly. Raises CheckError.
     """
-    opened, worst = model.opened, 0.0
+    opened, pairs = model.opened, []
     logits, output = opened.logits.tensor, opened.logits.output
     names = list(dict.fromkeys((logits, output)))
     whole = Session(expose(opened.graph.proto, names).SerializeToString(), threads=1, without=opened.without)
@@ -161,10 +231,11 @@ def check_cut(model: Model) -> float:
         expected = logits_of(values[logits], opened.logits, model.head.quantized.get(logits))
         if not np.isfinite(expected).all():  # optimised, a model can overflow where it did not in its trial run
             raise not_finite(logits)
-        precision = coarsest(opened)
-        worst = max(worst, require_equal(got, expected, f"cut at {model.split.tensor!r}", precision))
+        pairs.append((got, expected))
         check_activation(opened, expected, values[output])
-    return worst
+    # Together, because one picture alone may have a single score near 0, where rounding is all there is.
+    got, expected = (np.concatenate(values) for values in zip(*pairs, strict=True))
+    return require_equal(got, expected, f"cut at {model.split.tensor!r}", coarsest(opened))
 
 
 def coarsest(opened: Opened) -> str:
@@ -180,9 +251,12 @@ def check_activation(opened: Opened, logits: Floats, output: NDArray[Any]) -> No
     if "LogSoftmax" in opened.logits.reason:  # not the logarithm of a probability that is 0 in float64
         shifted = logits.astype(np.float64) - logits.max()
         expected = shifted - np.log(np.exp(shifted).sum())
+    got = output.ravel()
+    if opened.logits.activation == "sigmoid":  # no class need be probable: on the scale of 1, not of the largest
+        got, expected = np.append(got, 1), np.append(expected, 1)
     # A quantised softmax moves by steps of 1/256 although its output is declared as float32.
     allowed = max(TOLERANCE[output.dtype.name] * 10, TOLERANCE[coarsest(opened)])
-    if not difference(output.ravel(), expected) <= allowed:
+    if not difference(got, expected) <= allowed:
         raise CheckError(
             f"the output {opened.logits.output!r} is not what the {opened.logits.activation} of "
             f"{opened.logits.tensor!r} gives; choose another output with --output"

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from .types import Floats, Placement
+from .types import Floats, Placement, Split
 
 Map = NDArray[np.float32]
 
@@ -32,7 +32,7 @@ def from_tokens(scores: Floats, grid: tuple[int, int]) -> Map:
 
 
 def from_cells(scores: Floats, grid: tuple[int, int]) -> Map:
-    """Lay the positive scores of the cells on the feature grid, row by row; shapes as `from_tokens`."""
+    """Lay the positive scores of the cells (or patches) on their grid, row by row; shapes as `from_tokens`."""
     return from_tokens(scores, grid)
 
 
@@ -50,6 +50,19 @@ def saliency_map(grid_map: Floats, placement: Placement) -> Map:
     columns = _weights(placement.picture_width, placement.left, placement.right, grid_map.shape[1])
     values: Map = np.matmul(rows @ _scaled(grid_map), columns.T)
     return values
+
+
+def patch_map(grid_map: Floats, split: Split, placement: Placement) -> Map:
+    """Bring a map over patches into the picture: each square where it lies, with sharp edges, 0 outside, in 0..1.
+
+    grid_map `[h, w]` -> `[H, W]` of the original picture, scaled as `saliency_map` does. Nothing is smoothed: just
+    these squares were kept or removed. A pixel belongs to the patch that its centre lies in.
+    """
+    height, width = (size for i, size in enumerate(split.shape) if i not in (0, split.unit_axis))
+    rows = _patches(placement.picture_height, placement.top, placement.bottom, height, split)
+    columns = _patches(placement.picture_width, placement.left, placement.right, width, split)
+    bordered = np.pad(_scaled(grid_map), (0, 1))  # -1, outside the placement, is the border
+    return bordered[np.ix_(rows, columns)]
 
 
 def is_blank(grid_map: Floats) -> bool:
@@ -73,6 +86,15 @@ def _weights(pixels: int, start: float, stop: float, cells: int) -> Map:
     weights[inside, lower] = 1 - share
     weights[inside, np.minimum(lower + 1, cells - 1)] += share
     return weights
+
+
+def _patches(pixels: int, start: float, stop: float, size: int, split: Split) -> NDArray[np.intp]:
+    """Return `[pixels]`: in which row (or column) of patches a pixel lies, -1 where in none."""
+    assert split.patch is not None
+    centre = np.arange(pixels) + 0.5
+    position = np.floor((centre - start) / (stop - start) * size).clip(0, size - 1).astype(np.intp)
+    found: NDArray[np.intp] = np.where((centre >= start) & (centre < stop), position // split.patch, -1)
+    return found
 
 
 def _scaled(grid_map: Floats) -> Map:

@@ -24,6 +24,8 @@ FEATURES, MASK, LOGITS = "ddcam_features", "ddcam_mask", "ddcam_logits"
 """Names of the inputs and the output of a masked head."""
 LEAST = 1e-12
 """Added to probabilities before their logarithm is taken, so that a probability of 0 stays finite."""
+Proto = onnx.ModelProto
+"""A model's content, for those who hand it on and do not look inside."""
 Built = tuple[list[onnx.NodeProto], list[onnx.TensorProto]]
 """Nodes and the constants that they read."""
 

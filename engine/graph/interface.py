@@ -154,8 +154,8 @@ def is_max(sub: onnx.NodeProto, made: dict[str, onnx.NodeProto]) -> bool:
 def choose_output(proto: onnx.ModelProto, picture: str, asked: str | None) -> onnx.ValueInfoProto:
     """Choose the output with the class scores: `[N, classes]`, or with further axes of size 1.
 
-    Among several the first one that ends in a softmax or sigmoid, else the first that no other output is
-    computed from.
+    Among several: those of more than one score go first, of these the ones that no other is computed from, of
+    these the ones that end in a softmax or sigmoid; then the file's order decides.
     """
     below = downstream(proto.graph, [picture])
     outputs: dict[str, onnx.ValueInfoProto] = {o.name: o for o in proto.graph.output}
@@ -172,6 +172,7 @@ def choose_output(proto: onnx.ModelProto, picture: str, asked: str | None) -> on
             f"expected an output of class scores, [N, classes]; the model's outputs are: {listed or 'none'}. "
             "Detectors, segmenters and sequence models are not explained"
         )
+    fit = [o for o in fit if not is_one_score(tensor_of(o))] or fit
     made = producers(proto.graph)
     inner = {i for o in fit for i in above(proto.graph, o.name)}
     last = [o for o in fit if o.name not in inner] or fit
@@ -194,6 +195,11 @@ def is_class_scores(info: onnx.ValueInfoProto) -> bool:
         return True
     wide = [d for d in tensor.shape[1:] if d != 1]
     return len(wide) <= 1 and tensor.shape != ()
+
+
+def is_one_score(tensor: Tensor) -> bool:
+    """Tell `[N, 1]`, `[N, 1, 1]`, `[1]` and `[N]`, where N is a batch."""
+    return bool(tensor.shape) and all(d == 1 for d in tensor.shape[1:]) and tensor.shape[0] in (None, 1)
 
 
 def above(graph: onnx.GraphProto, name: str) -> set[str]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import onnx
 
 from ..errors import SplitError
-from ..types import Candidate, Logits, PictureInput, Split, Tensor, UnitKind, Value
+from ..types import Candidate, Logits, PictureInput, Split, Tensor, UnitKind, UnitWish, Value
 from .axes import CHANNEL_LAST, Neighbours
 from .interface import written_out_softmax
 from .walk import path_nodes, producers, reads, separators
@@ -88,7 +88,7 @@ def choose_split(
     candidates: list[Candidate],
     ends: tuple[str, str],
     *,
-    units: UnitKind | None = None,
+    units: UnitWish | None = None,
     tensor: str | None = None,
 ) -> Split:
     """Choose where to cut; `ends` are the picture input and the logits.
@@ -99,14 +99,14 @@ def choose_split(
     if not candidates:
         raise SplitError(
             "no tensor to split at: none between the picture and the class scores carries all data, has layers "
-            "before and after it and is a map [N, C, h, w] or tokens [N, T, D]"
+            "before and after it and is a map [N, C, h, w] or tokens [N, T, D]; use --units patch"
         )
     if tensor is not None:
         chosen = named(candidates, tensor)
         return split_at(chosen, units, "asked for")
     maps = [c for c in candidates if c.form == "map"]
     tokens = entering_attention(proto, candidates, ends)
-    if units == "token" or (units is None and tokens and (not maps or after(candidates, tokens, maps[-1]))):
+    if units == "token" or (units in (None, "place") and tokens and (not maps or after(candidates, tokens, maps[-1]))):
         if not tokens:
             raise SplitError("units token were asked for, but the model has no row of tokens; use --units channel")
         return split_at(tokens, units, token_reason(tokens))
@@ -168,9 +168,9 @@ def is_attention(node: onnx.NodeProto, path: list[onnx.NodeProto], made: dict[st
     return False
 
 
-def split_at(chosen: Candidate, units: UnitKind | None, reason: str) -> Split:
+def split_at(chosen: Candidate, units: UnitWish | None, reason: str) -> Split:
     allowed: tuple[UnitKind, ...] = ("channel", "cell") if chosen.form == "map" else ("token",)
-    kind = units or allowed[0]
+    kind = {None: allowed[0], "place": allowed[-1]}.get(units) or units
     if kind not in allowed:
         raise SplitError(f"{chosen.tensor} has the units {' and '.join(allowed)}, not {kind}; use one of them")
     shape = tuple(d or 1 for d in chosen.tensor.shape)

@@ -27,11 +27,13 @@ def integers(node: onnx.NodeProto, name: str) -> list[int]:
     return [int(item) for item in value] if isinstance(value, list) else []
 
 
-def axes_given(node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto], index: int = 1) -> list[int]:
+def axes_given(
+    node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto], index: int = 1, name: str = "axes"
+) -> list[int]:
     """Return a node's axes: its attribute, or, as newer operator sets have it, the constant input of that index."""
-    if attribute(node, "axes") is None and len(node.input) > index and node.input[index] in constants:
+    if attribute(node, name) is None and len(node.input) > index and node.input[index] in constants:
         return [int(axis) for axis in onnx.numpy_helper.to_array(constants[node.input[index]]).ravel()]
-    return integers(node, "axes")
+    return integers(node, name)
 
 
 def reads(node: onnx.NodeProto) -> list[str]:
@@ -74,6 +76,12 @@ def consumers(graph: onnx.GraphProto) -> dict[str, list[onnx.NodeProto]]:
 
 def initializers(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
     return {i.name: i for i in graph.initializer}
+
+
+def constants_of(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
+    """Return the weights and what Constant nodes hold."""
+    held = {node.output[0]: attribute(node, "value") for node in graph.node if node.op_type == "Constant"}
+    return initializers(graph) | {name: value for name, value in held.items() if isinstance(value, onnx.TensorProto)}
 
 
 def feeds(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:

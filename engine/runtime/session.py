@@ -42,6 +42,7 @@ class Session:
             raise RunError(f"ONNX Runtime cannot load the graph: {brief(error)}") from error
         require(device, self.handle)
         self.device = device
+        self.threads = threads
         self.inputs: list[str] = [item.name for item in self.handle.get_inputs()]
         self.outputs: list[str] = [item.name for item in self.handle.get_outputs()]
 

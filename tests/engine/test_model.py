@@ -26,7 +26,7 @@ def require(zoo: SimpleNamespace, model: Model, family: str, features: str) -> N
     assert (split.tensor, split.units, split.count) == (features, expected.units, expected.count)
     assert (split.grid, split.fixed) == (expected.grid, expected.fixed)
     assert model.head_class[0] == expected.head, model.head_class
-    assert model.head.batchable, model.head.reason
+    assert model.probe.batchable, model.probe.reason
 
 
 def require_output(zoo: SimpleNamespace, model: Model, proto: onnx.ModelProto, ending: str, precision: float) -> None:
@@ -69,7 +69,7 @@ def test_every_candidate(zoo, load_here, family):
     for candidate in load_here(proto).opened.candidates:
         model = load_here(proto, split=candidate.tensor.name)
 
-        assert model.head.batchable, (candidate, model.head.reason)
+        assert model.probe.batchable, (candidate, model.probe.reason)
         require_output(zoo, model, proto, "Softmax", 1e-5)
 
 
@@ -218,15 +218,6 @@ def test_softmax_along_the_wrong_axis_is_noticed(zoo, load_here):
         load_here(proto)
 
 
-def test_one_score_is_refused(zoo, load_here):
-    draft = zoo.Draft()
-    x = draft.add("Relu", draft.conv(draft.picture(), 3, 8, 5, strides=[4, 4]), "features")
-    draft.dense(draft.add("Flatten", draft.add("GlobalAveragePool", x)), 8, 1, "logits")
-
-    with pytest.raises(ModelError, match="expected at least two classes, output 'logits' has one score"):
-        load_here(draft.model("logits", ("N", 1)))
-
-
 def test_map_that_is_declared_as_class_scores_is_refused(zoo, load_here):
     draft = zoo.Draft()
     x = draft.add("Relu", draft.conv(draft.picture(), 3, 8, 5, strides=[4, 4]), "features")
@@ -269,7 +260,7 @@ def test_device_is_chosen_with_its_reason(zoo, load_here, monkeypatch):
 
     model = load_here(zoo.build("plain")[0], device="auto")
 
-    assert (model.device, model.device_reason, model.many.device) == ("cpu", "because of auto", "cpu")
+    assert (model.device, model.device_reason, model.probe.session.device) == ("cpu", "because of auto", "cpu")
 
 
 def test_float16_is_kept_from_the_layout_optimiser(zoo, load_here):

@@ -66,7 +66,7 @@ def test_quantised_family_is_split_like_the_float_one(zoo, quantized, load_here,
     assert (split.units, split.count, split.grid) == (expected.units, expected.count, expected.grid)
     assert split.fixed == expected.fixed
     assert model.head_class[0] == "interacting", "rounding to integers is not affine"
-    assert model.head.batchable == (how != "dynamic"), model.head.reason
+    assert model.probe.batchable == (how != "dynamic"), model.probe.reason
     assert model.batch == 1 or how != "dynamic"
 
 

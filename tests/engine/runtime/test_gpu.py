@@ -52,10 +52,10 @@ def test_features_are_uploaded_once_and_stay_on_the_device(monkeypatch: pytest.M
         problem.score(np.ones((5, problem.units), np.float32))
 
     assert not uploads
-    assert problem._many.uploaded.device_name() == "cuda"
+    assert {value.device_name() for value in problem._many.dense.uploaded.values()} == {"cuda"}
 
 
 def test_tf32_is_off() -> None:
     model = ddcam.load(demo_path("digits_cnn_additive"), device="cuda")
 
-    assert model.many.handle.get_provider_options()[CUDA]["use_tf32"] == "0"
+    assert model.probe.session.handle.get_provider_options()[CUDA]["use_tf32"] == "0"

@@ -3,12 +3,9 @@
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from ddcam.engine.errors import OptionError, RunError
-from ddcam.engine.runtime.batching import LARGEST, batches, fit_batch
-from ddcam.engine.runtime.binding import MaskedHead
+from ddcam.engine.runtime.binding import Bound, MaskedHead
 from ddcam.engine.runtime.session import Session, brief
 
 NAMES = ("features", "mask", "logits")
@@ -62,10 +59,15 @@ def test_messages_are_short():
     assert len(brief(ValueError("x" * 5000))) < 500
 
 
+def bound_head(features: object, batch: int, session: Session | None = None) -> MaskedHead:
+    session = session or Session(head(), threads=1)
+    return MaskedHead(Bound(session, {NAMES[0]: features}, *NAMES[1:]), batch)
+
+
 @pytest.mark.parametrize("batch", [1, 2, 7, 64])
 def test_masks_are_answered_in_order_whatever_the_batch(batch):
     masks = np.random.default_rng(0).integers(0, 2, (20, 3)).astype(np.float32)
-    bound = MaskedHead(Session(head(), threads=1), NAMES, FEATURES, batch)
+    bound = bound_head(FEATURES, batch)
 
     np.testing.assert_array_equal(bound.score(masks), FEATURES * masks + 2)
     np.testing.assert_array_equal(bound.score(masks[:1]), FEATURES * masks[:1] + 2)
@@ -73,7 +75,7 @@ def test_masks_are_answered_in_order_whatever_the_batch(batch):
 
 @pytest.mark.parametrize("masks", [np.eye(3), np.eye(3, dtype=bool), np.eye(6, dtype=np.float32)[::2, ::2].T])
 def test_masks_of_other_types_and_layouts_are_converted(masks):
-    bound = MaskedHead(Session(head(), threads=1), NAMES, FEATURES, 2)
+    bound = bound_head(FEATURES, 2)
 
     np.testing.assert_array_equal(bound.score(masks), FEATURES * masks + 2)
 
@@ -81,7 +83,7 @@ def test_masks_of_other_types_and_layouts_are_converted(masks):
 def test_features_are_uploaded_once_and_answers_are_copies():
     session = Session(head(), threads=1)
     features = FEATURES.copy()
-    first, second = MaskedHead(session, NAMES, features, 4), MaskedHead(session, NAMES, features * 3, 4)
+    first, second = bound_head(features, 4, session), bound_head(features * 3, 4, session)
     mask = np.ones((1, 3), np.float32)
     answer = first.score(mask)
 
@@ -91,40 +93,23 @@ def test_features_are_uploaded_once_and_answers_are_copies():
 
 
 def test_two_heads_may_share_an_upload():
-    first = MaskedHead(Session(head(), threads=1), NAMES, FEATURES, 4)
-    second = MaskedHead(Session(head(), threads=1), NAMES, first.uploaded, 1)
+    first = bound_head(FEATURES, 4)
+    second = bound_head(first.dense.uploaded[NAMES[0]], 1)
     masks = np.float32([[1, 0, 1], [0, 1, 1]])
 
-    assert second.uploaded is first.uploaded
+    assert second.dense.uploaded == first.dense.uploaded
     np.testing.assert_array_equal(second.score(masks), first.score(masks))
 
 
 def test_features_may_lie_in_memory_as_they_like():
     features = np.asfortranarray(np.repeat(FEATURES, 2, axis=1))[:, ::2]
-    bound = MaskedHead(Session(head(), threads=1), NAMES, features, 4)
+    bound = bound_head(features, 4)
 
     np.testing.assert_array_equal(bound.score(np.ones((2, 3), np.float32)), np.repeat(FEATURES + 2, 2, axis=0))
 
 
 def test_head_that_fails_is_reported():
-    bound = MaskedHead(Session(head(), threads=1), NAMES, FEATURES, 4)
+    bound = bound_head(FEATURES, 4)
 
     with pytest.raises(RunError, match="ONNX Runtime failed in the head: "):
         bound.score(np.ones((1, 4), np.float32))
-
-
-@given(st.integers(0, 2**40))
-def test_batch_fits_the_budget(bytes_per_item):
-    size = fit_batch(bytes_per_item, budget=2**20)
-
-    assert 1 <= size <= LARGEST
-    assert size == 1 or size * bytes_per_item <= 2**20
-    assert size == LARGEST or (size + 1) * bytes_per_item > 2**20
-
-
-@given(st.integers(0, 20), st.integers(1, 25))
-def test_batches_are_the_items_in_order(count, size):
-    parts = list(batches(np.arange(count), size))
-
-    assert np.concatenate([np.arange(0), *parts]).tolist() == list(range(count))
-    assert all(len(part) == size for part in parts[:-1])
