@@ -17,17 +17,17 @@ from .engine import (
 )
 from .engine import explain as explain_picture
 from .engine import load as load_model
-from .engine.types import UnitKind
+from .engine.types import Question, UnitWish
 
 __version__ = metadata.version("ddcam")
 
 
-def load(path: str | Path, *, units: UnitKind | None = None, device: str = "auto", **wishes: object) -> Model:
+def load(path: str | Path, *, units: UnitWish | None = None, device: str = "auto", **wishes: object) -> Model:
     """Load, split, cut and check an ONNX classifier.
 
-    `units` is channel, token or cell (by default what fits the model), `device` auto, cpu or cuda; further
-    wishes are the fields of `Wishes`: split, output, layout, preprocessing, size, mean, std, labels, threads,
-    batch, memory. Raises DdcamError in one line.
+    `units` is channel, token, cell or patch (by default what fits the model), `device` auto, cpu or cuda; further
+    wishes are the fields of `Wishes`: patch, baseline, split, output, layout, preprocessing, size, mean, std,
+    labels, threads, batch, memory. Raises DdcamError in one line.
     """
     return load_model(path, Wishes(units=units, device=device, **wishes))  # type: ignore[arg-type]
 
@@ -37,16 +37,20 @@ def explain(
     picture: Picture | str | Path,
     *,
     target: str | None = None,
-    preserve: str = "top1",
-    search: str = "auto",
+    preserve: str | None = None,
+    method: str = "dd-cam",
+    **question: object,
 ) -> Explanation:
     """Explain the model's decision about a picture, given as a file or opened.
 
-    `target` is a class index or name, `preserve` a predicate: top1, confidence:T, topk:K. Raises DdcamError.
+    `target` is a class index or name, `preserve` a predicate: top1, confidence:T, topk:K, label:NAME, threshold:T,
+    multilabel:T, tolerance:E; by default top1, or threshold for one sigmoid score. `method` is dd-cam or nested.
+    Further words are the fields of `Question`: search, seek, count, probes, seconds. Raises DdcamError.
     Cost: one forward and the probes of the search.
     """
     opened = picture if isinstance(picture, Picture) else open_image(picture)
-    return explain_picture(model, opened, target=target, preserve=preserve, search=search)
+    asked = Question(**question)  # type: ignore[arg-type]
+    return explain_picture(model, opened, target=target, preserve=preserve, method=method, question=asked)
 
 
 __all__ = [

@@ -15,11 +15,13 @@ from . import __version__, engine
 from .adapters.images import find_images, open_image
 from .engine import DdcamError, Explanation, Model, Wishes
 from .engine.errors import printable
+from .engine.explain import PRESETS as EXPLAIN_PRESETS
 from .engine.explanation_file import describe
+from .engine.find import NAMES as SEARCH_NAMES
 from .engine.inspect import as_text, preprocessing_text
 from .engine.preprocess import PRESETS
 from .engine.runtime.device import both_wheels
-from .engine.search import SEARCHES
+from .engine.types import Question, Seek
 from .models import DEMOS, demo_path, demo_pictures
 
 FAILED, WRONG = 1, 2
@@ -72,8 +74,12 @@ RUN_OPTIONS = [
     option("--threads", type=click.IntRange(0, 1024), default=0, help="Threads; 0 means all cores."),
 ]
 MODEL_OPTIONS = [
-    option("--units", type=choices("channel", "token", "cell"), help="What can be removed.",
-           show_default="channel for maps, token for transformers"),
+    option("--units", type=choices("channel", "token", "cell", "patch"), help="What can be removed.",
+           show_default="channel for maps, token for transformers, patch where there is neither"),
+    option("--patch", type=click.IntRange(min=1), metavar="N", help="Side of a patch in pixels of the model input.",
+           show_default="what gives about 14 x 14 patches"),
+    option("--baseline", type=choices("mean", "blur", "zero"), show_default="mean",
+           help="What a removed patch is: the picture's mean colour, its blur, or 0 in the model input."),
     option("--split", metavar="TENSOR", help="Cut at this tensor; ddcam inspect lists them.",
            show_default="the last map before the classifier, or the last tokens that attention mixes"),
     option("--output", metavar="NAME", show_default="found", help="The output with the class scores."),
@@ -95,13 +101,22 @@ MODEL_OPTIONS = [
            help="Most memory for the trial run of an unknown model."),
 ]  # fmt: skip
 EXPLAIN_OPTIONS = [
+    option("--preset", type=choices(*EXPLAIN_PRESETS), show_default="none",
+           help="best: the map of nested answers of cells, or of tokens; --units and --method still stand."),
     option("-o", "--out", type=path_type, metavar="DIR", show_default="NAME.ddcam, or explanations/NAME for several",
            help="Folder of the explanation; for several pictures that of their folders."),
     option("--target", metavar="CLASS", show_default="the class decided for", help="Class to explain: index or name."),
-    option("--preserve", default="top1", metavar="PREDICATE", help="What must stay: top1, confidence:T, topk:K."),
-    option("--method", type=choices(*engine.METHODS), default="dd-cam", help="How to explain."),
-    option("--search", type=choices("auto", *SEARCHES), default="auto",
-           help="Remove single units, or try combinations; auto: units for additive heads, else ddmin."),
+    option("--preserve", metavar="PREDICATE", show_default="top1; threshold for one sigmoid score",
+           help="What must stay: top1, confidence:T, topk:K, label:NAME, threshold:T, multilabel:T, tolerance:E."),
+    option("--method", type=choices(*engine.METHODS), show_default="dd-cam, or the preset's", help="How to explain."),
+    option("--search", type=choices(*SEARCH_NAMES), default="auto", metavar="NAME",
+           help=f"How to search: {', '.join(SEARCH_NAMES)}. auto is ordered; minimum proves the fewest units."),
+    flag("--necessary", help="Find units without which the decision is lost, instead of units that suffice."),
+    option("--count", type=click.IntRange(1, 1000), default=1, help="Answers that differ, disjoint ones first."),
+    option("--probes", type=click.IntRange(min=1), show_default="no limit",
+           help="Most probes of a search; those of a batch count even where an earlier one decides."),
+    option("--seconds", type=click.FloatRange(min=0, min_open=True), show_default="no limit; 10 to prove a minimum",
+           help="Most seconds of a search; the certificate comes on top."),
     flag("--keep-arrays", help="Keep model input and features too, so that verify needs no picture."),
     flag("--force", help="Overwrite an earlier explanation."),
     flag("--json", "as_json", help="Print the manifest, one JSON object a picture."),
@@ -140,6 +155,8 @@ def cli() -> None:
 def explain(model: Path, images: tuple[str, ...], **options: Any) -> None:
     """Explain why MODEL decides as it does about each IMAGE (files, folders or patterns)."""
     paths, as_json = find_images(images), options.pop("as_json")
+    units, method = EXPLAIN_PRESETS.get(options.pop("preset"), (None, "dd-cam"))
+    options |= {"units": options["units"] or units, "method": options["method"] or method}
     folders = out_folders(paths, options.pop("out"))
     loaded = engine.load(model, wishes_of(options))
     engine.require_request(loaded, target=options["target"], preserve=options["preserve"])
@@ -160,7 +177,10 @@ def explain(model: Path, images: tuple[str, ...], **options: Any) -> None:
 
 
 def explain_one(model: Model, path: Path, folder: Path, options: dict[str, Any]) -> Explanation:
-    asking = {name: options[name] for name in ("target", "preserve", "method", "search")}
+    asking = {name: options[name] for name in ("target", "preserve", "method")}
+    seek: Seek = "necessary" if options["necessary"] else "sufficient"
+    limits = {name: options[name] for name in ("search", "count", "probes", "seconds")}
+    asking["question"] = Question(seek=seek, **limits)
     engine.require_writable(folder, replace=options["force"])
     explanation = engine.explain(model, open_image(path), **asking)
     engine.save(explanation, folder, keep_arrays=options["keep_arrays"], replace=options["force"])

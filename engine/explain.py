@@ -11,13 +11,16 @@ from .labels import find_label
 from .methods import METHODS
 from .model import Model
 from .preprocess import prepare
-from .problem import Problem
+from .problem import ANY, Problem, default_predicate, with_index
 from .render.overlay import overlay
 from .render.panel import panel
 from .render.png import png_bytes
-from .saliency import is_blank, saliency_map
-from .search.predicate import parse
-from .types import Attribution, Explanation, Picture
+from .saliency import is_blank, patch_map, saliency_map
+from .search.predicate import require_fit
+from .types import Attribution, Explanation, Floats, Picture, Placement, Question, Split, UnitWish
+
+PRESETS: dict[str, tuple[UnitWish, str]] = {"best": ("place", "nested")}
+"""Named pairs of units and method; docs/study.md says what the best map was, and by how much."""
 
 
 def explain(
@@ -25,19 +28,20 @@ def explain(
     picture: Picture,
     *,
     target: str | None = None,
-    preserve: str = "top1",
+    preserve: str | None = None,
     method: str = "dd-cam",
-    search: str = "auto",
+    question: Question = ANY,
 ) -> Explanation:
     """Explain a model's decision about a picture.
 
-    `target` is a class index or name (by default the class decided for), `preserve` the predicate, `search`
-    auto, units or ddmin. Raises OptionError, PictureError. Cost: one backbone forward and the method's.
+    `target` is a class index or name (by default the class decided for), `preserve` the predicate (by default top1,
+    or threshold for one sigmoid score), `question` what a searching method is asked. Raises OptionError,
+    PictureError. Cost: one backbone forward and the method's.
     """
     if method not in METHODS:
         raise OptionError(f"expected a method out of {', '.join(METHODS)}, got {method!r}")
     inputs, placement = prepare(picture, model.opened.preprocessing, model.opened.picture)
-    problem = Problem(model, inputs, target=target, preserve=preserve, search=search)
+    problem = Problem(model, inputs, target=target, preserve=preserve, question=question)
     attribution = METHODS[method](problem)
     return Explanation(
         model=describe_model(model),
@@ -46,22 +50,29 @@ def explain(
         placement=placement,
         split=model.split,
         head=describe_head(model),
-        predicate=problem.predicate.text,
+        predicate=problem.preserve,
         target=problem.prediction(problem.target),
         top=problem.top(),
         attribution=attribution,
-        saliency=saliency_map(attribution.grid_map, placement),
+        saliency=in_picture(attribution.grid_map, model.split, placement),
         device=model.device,
         warnings=warnings_of(attribution, model),
         arrays={"input": inputs, "features": problem.raw},
     )
 
 
-def require_request(model: Model, *, target: str | None = None, preserve: str = "top1") -> None:
+def in_picture(grid_map: Floats, split: Split, placement: Placement) -> Floats:
+    """Bring a map over the grid into the picture: smoothly, but patches as the squares that were removed."""
+    return patch_map(grid_map, split, placement) if split.units == "patch" else saliency_map(grid_map, placement)
+
+
+def require_request(model: Model, *, target: str | None = None, preserve: str | None = None) -> None:
     """Raise OptionError early where `explain` would refuse target or predicate whatever the picture."""
-    parse(preserve)
+    logits, labels = model.opened.logits, model.opened.labels
+    asked = default_predicate(logits) if preserve is None else with_index(preserve, labels)
+    require_fit(asked, logits.classes, logits.activation)
     if target is not None:
-        find_label(model.opened.labels, target)
+        find_label(labels, target)
 
 
 def save(explanation: Explanation, folder: str | Path, *, keep_arrays: bool = False, replace: bool = False) -> None:
@@ -70,7 +81,8 @@ def save(explanation: Explanation, folder: str | Path, *, keep_arrays: bool = Fa
     `keep_arrays` adds the model input and the features, so that `verify` needs no picture. Raises OutputError.
     """
     pixels, saliency = explanation.picture.pixels, explanation.saliency
-    title = f"{explanation.target.label} {explanation.target.probability:.1%}"
+    target = explanation.target
+    title = str(target) if target.probability is None else f"{target.label} {target.probability:.1%}"
     pictures = {
         "overlay.png": png_bytes(overlay(pixels, saliency)),
         "panel.png": png_bytes(panel(pixels, saliency, title, str(explanation))),
@@ -83,8 +95,16 @@ def warnings_of(attribution: Attribution, model: Model) -> tuple[str, ...]:
     found = []
     if attribution.outcome == "empty-suffices":
         found.append(empty_warning(model))
+    elif attribution.outcome == "full-fails":
+        found.append("the head decides so with every unit removed: no removal changes the decision, the map is blank")
     elif is_blank(attribution.grid_map):
         found.append("the map is blank: the units of the subset are spread evenly or inactive")
+    if attribution.outcome == "out-of-budget" and attribution.certificate and not attribution.certificate.minimal:
+        found.append("the budget was spent: the subset is the smallest that was tried, and units of it may be needless")
+    if attribution.bound is not None and attribution.subset and attribution.bound.least < len(attribution.subset):
+        found.append(f"no proof of a minimum in {attribution.bound.seconds:.0f} s; give it more with --seconds")
+    if attribution.search.startswith("minimum") and attribution.outcome == "one-minimal" and attribution.bound is None:
+        found.append("no minimum is proven: the table of contributions and the head differ on this picture")
     if attribution.weighting.startswith("margin"):
         found.append(f"units are weighted by {attribution.weighting}")
     return tuple(found)
@@ -93,9 +113,12 @@ def warnings_of(attribution: Attribution, model: Model) -> tuple[str, ...]:
 def empty_warning(model: Model) -> str:
     """Say why no unit is needed, and what to ask instead."""
     if not model.split.fixed:
+        baseline = model.split.baseline
+        alone = f"the baseline {baseline!r} alone" if baseline else "every unit removed"
+        more = "confidence:0.9" if model.opened.logits.classes > 1 else "tolerance:E and a small E"
         return (
-            "the head decides for this class with every unit removed, so no unit is needed and the map is blank; "
-            "ask for more with --preserve confidence:0.9"
+            f"the head decides so with {alone}, so no unit is needed and the map is blank; "
+            f"ask for more with --preserve {more}{', or take another --baseline' if baseline else ''}"
         )
     names = [c.tensor.name for c in model.opened.candidates if c.form == "tokens"]
     earlier = names[: names.index(model.split.tensor)][-3:]
@@ -122,4 +145,4 @@ def describe_model(model: Model) -> dict[str, Any]:
 
 def describe_head(model: Model) -> dict[str, str]:
     kind, reason = model.head_class
-    return {"class": kind, "reason": reason, "batch": str(model.batch), "batch_reason": model.probe.head.reason}
+    return {"class": kind, "reason": reason, "batch": str(model.batch), "batch_reason": model.probe.reason}

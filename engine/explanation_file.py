@@ -46,6 +46,7 @@ NEEDED = {
     "files": dict,
 }
 """What a verification needs of a manifest."""
+NEEDED_OF_PATCHES = {"split.patch": int, "split.baseline": str}
 PACKAGES = ("ddcam", "numpy", "onnx", "onnxruntime", "onnxruntime-gpu")
 
 
@@ -129,10 +130,13 @@ def describe(explanation: Explanation) -> dict[str, Any]:
         "target": asdict(explanation.target),
         "top": [asdict(prediction) for prediction in explanation.top],
         "subset": None if attribution.subset is None else list(attribution.subset),
+        "seek": attribution.seek,
         "outcome": attribution.outcome,
         "search": attribution.search,
         "weighting": attribution.weighting,
         "certificate": attribution.certificate and asdict(attribution.certificate),
+        "bound": attribution.bound and asdict(attribution.bound),
+        "others": [asdict(answer) for answer in attribution.others],
         "cost": attribution.cost and asdict(attribution.cost),
         "device": explanation.device,
         "versions": versions(),
@@ -175,7 +179,12 @@ def require_form(manifest: Any, path: Path) -> None:
         raise ExplanationError(
             f"{path}: expected schema_version {SCHEMA}, got {version!r}; use the ddcam that wrote it"
         )
-    for name, kind in NEEDED.items():
+    if entry(manifest, "method") is not None and "subset" in manifest and manifest["subset"] is None:
+        raise ExplanationError(
+            f"{path} holds a map of the method {manifest['method']}, which claims no subset; there is nothing to verify"
+        )
+    patches = NEEDED_OF_PATCHES if entry(manifest, "units.kind") == "patch" else {}
+    for name, kind in (NEEDED | patches).items():
         found = entry(manifest, name)
         if type(found) is not kind:
             raise ExplanationError(
@@ -186,7 +195,24 @@ def require_form(manifest: Any, path: Path) -> None:
         from_record(manifest["preprocessing"], MANIFEST)
     except (TypeError, OptionError) as error:
         raise ExplanationError(f"{path}: preprocessing: {error}; explain the picture again") from error
-    count, subset = manifest["units"]["count"], manifest["subset"]
+    others = manifest.get("others", [])
+    if manifest.get("seek", "sufficient") not in ("sufficient", "necessary") or not isinstance(others, list):
+        raise ExplanationError(f"{path}: expected seek sufficient or necessary, and a list of others; explain it again")
+    require_subset(manifest, manifest["units"]["count"], path)
+    for other in others:
+        require_answer(other, manifest["units"]["count"], path)
+
+
+def require_answer(other: Any, count: int, path: Path) -> None:
+    """Raise where one of several answers has no subset or no certificate."""
+    flags = [entry(other, f"certificate.{name}") for name in ("sufficient", "minimal")]
+    if type(entry(other, "subset")) is not list or not all(type(flag) is bool for flag in flags):
+        raise ExplanationError(f"{path}: expected others with a subset and a certificate; explain the picture again")
+    require_subset(other, count, path)
+
+
+def require_subset(answer: Mapping[str, Any], count: int, path: Path) -> None:
+    subset = answer["subset"]
     if not all(type(unit) is int for unit in subset) or subset != sorted(set(subset)):
         raise ExplanationError(f"{path}: expected a subset of whole numbers in order; explain the picture again")
     if subset and not 0 <= subset[0] <= subset[-1] < count:

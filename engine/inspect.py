@@ -11,7 +11,7 @@ from .graph.load import Graph, read_model
 from .graph.walk import feeds
 from .model import Model, check_cut, prepare
 from .open_model import Opened, open_model
-from .types import Candidate, Wishes
+from .types import Candidate, Wishes, plural
 
 
 def inspect(path: str | Path, wishes: Wishes | None = None) -> dict[str, Any]:
@@ -26,7 +26,8 @@ def inspect(path: str | Path, wishes: Wishes | None = None) -> dict[str, Any]:
         report |= describe_opened(opened)
         model = prepare(opened, wishes)
         report |= describe_model(model)
-        report["cut"] = f"head(backbone(x)) equals the model within {check_cut(model):.1g} on three photographs"
+        what = "with every patch kept it" if model.split.units == "patch" else "head(backbone(x))"
+        report["cut"] = f"{what} equals the model within {check_cut(model):.1g} on three photographs"
     except ModelError as error:
         refusal = str(error)
     return report | {"refusal": refusal}
@@ -86,7 +87,7 @@ def describe_model(model: Model) -> dict[str, Any]:
         "units": {"kind": model.split.units, "count": model.split.count},
         "head": {"class": kind, "reason": reason},
         "probes": f"{model.batch} at a time" if model.batch > 1 else "one at a time",
-        "probes_reason": model.probe.head.reason,
+        "probes_reason": model.probe.reason,
         "device": f"{model.device}: {model.device_reason}",
     }
 
@@ -97,7 +98,7 @@ def as_text(report: dict[str, Any]) -> str:
         "preprocessing": lambda fields: [preprocessing_text(fields)],
         "candidates": candidate_lines,
         "split": lambda split: [f"{split['tensor']} {list(split['shape'])}: {split['reason']}"],
-        "units": lambda units: [f"{units['count']} {units['kind']}s"],
+        "units": lambda units: [f"{units['count']} {plural(units['kind'])}"],
         "head": lambda head: [f"{head['class']}: {head['reason']}"],
         "refusal": lambda refusal: [refusal] if refusal else [],
     }

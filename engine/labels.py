@@ -30,11 +30,13 @@ def choose_labels(
     file: Path | None = None,
     metadata: Mapping[str, str] | None = None,
     config: Mapping[str, object] | None = None,
+    single: str = "score",
 ) -> Labels:
     """Find the names of the classes: file > Hugging Face config > ONNX metadata > the number of classes.
 
     A file has one name a line, or JSON, or a Python literal: a list, index -> name or name -> index.
-    1000 classes are taken for ImageNet, 1001 for ImageNet behind a "background"; others are numbered.
+    1000 classes are taken for ImageNet, 1001 for ImageNet behind a "background"; others are numbered, and one
+    score alone is called `single`.
     What the model itself offers is passed over, and the reason says so, where it does not fit.
 
     Raises OptionError if the file cannot be read or does not name exactly these classes.
@@ -47,7 +49,7 @@ def choose_labels(
             return Labels(_own_names(value, classes, place), f"from {place}")
         except OptionError as problem:
             notes.append(str(problem))
-    names, reason = _assumed(classes)
+    names, reason = _assumed(classes) if classes > 1 else ((single,), "no name found for the one score")
     return Labels(names, "; ".join([reason, *notes]))
 
 

@@ -67,7 +67,8 @@ def open_model(path: str | Path, wishes: Wishes) -> Opened:
     measured = measure(graph, picture, samples, wishes.memory)
     logits = with_classes(logits, measured)
     candidates = find_candidates(graph.proto, picture, logits, measured.values)
-    labels = choose_labels(logits.classes, file=wishes.labels, metadata=graph.metadata, config=config)
+    single = "positive" if logits.activation == "sigmoid" else "score"
+    labels = choose_labels(logits.classes, file=wishes.labels, metadata=graph.metadata, config=config, single=single)
     return Opened(graph, picture, logits, preprocessing, labels, measured, tuple(candidates), samples)
 
 
@@ -82,24 +83,35 @@ def measure(graph: Graph, picture: PictureInput, samples: NDArray[Any], memory: 
 
 
 def with_classes(logits: Logits, measured: Measured) -> Logits:
-    """Fill in the number of classes that the run showed; refuse what is not a classifier after all."""
+    """Fill in the number of classes that the run showed, and what one score alone means; refuse other shapes."""
     value = measured.values.get(logits.tensor)
     if value is None:
         raise ModelError(f"expected class scores [1, classes] at {logits.tensor!r}, the run gave no array")
     classes = int(np.prod(value.shape))
     if classes != max(value.shape, default=1):
         raise ModelError(f"expected class scores [1, classes] at {logits.tensor!r}, got the shape {value.shape}")
-    if classes < 2:
-        raise ModelError(
-            f"expected at least two classes, output {logits.output!r} has one score; "
-            "binary and regression heads are not explained yet"
-        )
     if not value.finite:
         raise not_finite(logits.tensor)
+    if classes == 1:
+        return one_score(logits)
     if logits.activation == "none" and value.sums_to_one:
         reason = f"output {logits.output!r} sums to 1 over the classes: the logarithm of these probabilities"
         return replace(logits, classes=classes, holds="probabilities", reason=reason)
     return replace(logits, classes=classes)
+
+
+def one_score(logits: Logits) -> Logits:
+    """Say what the only score is: that of a yes or no where a sigmoid follows, else a value."""
+    if logits.activation == "softmax":
+        raise ModelError(
+            f"expected at least two classes, output {logits.output!r} is the softmax of one score, which is always 1; "
+            "choose another output with --output"
+        )
+    meaning = {
+        "sigmoid": f"{logits.reason}: one score, a yes or no",
+        "none": f"output {logits.output!r} as it is: one score without a sigmoid, a value",
+    }
+    return replace(logits, classes=1, reason=meaning[logits.activation])
 
 
 def not_finite(tensor: str) -> ModelError:

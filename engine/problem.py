@@ -1,21 +1,28 @@
 """One decision on one picture: everything that a method may ask, and nothing of how it is answered."""
 
+import time
+from copy import copy
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .check import difference
-from .errors import PictureError
-from .head import SAME, random_masks
+from .baseline import changes
+from .errors import OptionError, PictureError
+from .graph.cut import FEATURES
 from .labels import find_label
 from .model import Model
+from .order import removals, useful_by_removal, useful_first
 from .runtime.batching import batches
+from .search.additive import Table
 from .search.predicate import Predicate, predicate, probabilities
-from .types import Activation, Floats, Masks, Prediction, Split
+from .search.worth import worth
+from .types import Activation, Floats, Labels, Logits, Masks, Prediction, Question, Split
 
 Mask = NDArray[np.bool_]
+ANY = Question()
+"""Any search, one sufficient subset, no limit."""
 
 
 class Problem:
@@ -27,34 +34,52 @@ class Problem:
         inputs: NDArray[Any] | None,
         *,
         target: str | None = None,
-        preserve: str = "top1",
-        search: str = "auto",
+        preserve: str | None = None,
+        question: Question = ANY,
         features: NDArray[Any] | None = None,
     ) -> None:
         """Run the backbone on model input `[1, ...]`, or take `features` that were kept from an earlier run.
 
-        `target` is a class index or name, by default the class decided for; `search` names what a searching
-        method is to use. Raises PictureError when the scores are not finite, OptionError for a target or
-        predicate that does not exist.
+        `target` is a class index or name, by default the class decided for; `preserve` the predicate, by default
+        what the head calls for; `question` is what a searching method is asked. Raises PictureError when the
+        scores are not finite, OptionError for a target or predicate that does not exist or does not fit.
         """
         self.model = model
         self.input = inputs
-        self.search = search
+        self.question = question
         if features is None:
             if inputs is None:
                 raise PictureError("expected model input or features, got neither")
             features = model.features(inputs)
         self.raw = features
-        self._each = model.each(self.raw)
-        self._many = model.bind(self._each)
-        self._alone = model.bind_alone(self.raw if model.apart else self._many.uploaded)
+        started = time.perf_counter()
+        self.prepared = model.probe.prepare(self.raw)
+        self._many = model.probe.bind_prepared(self.prepared, self.raw, model.batch)
+        self.folding_seconds = time.perf_counter() - started
+        self._alone = model.bind_alone(self.raw)
+        self._answers: dict[bytes, Floats] = {}
         self.canonical_runs = 0
+        self.order_probes = 0
         self.logits = self.score_alone(np.ones(self.units, np.bool_))
         if not np.isfinite(self.logits).all():
             raise PictureError("the model gives scores that are not finite for this picture; check --preprocessing")
         decided = int(np.argmax(self.logits))
         self.target = decided if target is None else find_label(model.opened.labels, target)
-        self.predicate: Predicate = predicate(preserve, self.target, self.logits, self.activation)
+        self.preserve = default_predicate(model.opened.logits) if preserve is None else preserve
+        asked = with_index(self.preserve, model.opened.labels)
+        self.predicate: Predicate = predicate(asked, self.target, self.logits, self.activation)
+
+    def under(self, preserve: str) -> "Problem":
+        """Pose the same decision under another predicate; what was computed stays shared, only the order is new.
+
+        Raises OptionError for a predicate that does not exist or does not fit. Cost: nothing is run.
+        """
+        other = copy(self)
+        other.__dict__.pop("order", None)
+        other.preserve = preserve
+        asked = with_index(preserve, self.model.opened.labels)
+        other.predicate = predicate(asked, self.target, self.logits, self.activation)
+        return other
 
     @property
     def split(self) -> Split:
@@ -85,7 +110,9 @@ class Problem:
 
     @property
     def by_unit(self) -> Floats:
-        """Features with one row per unit, `[n, ...]`."""
+        """Features with one row per unit, `[n, ...]`; for patches what they differ from the baseline."""
+        if self.split.units == "patch":
+            return changes(self.raw, self.split)
         if self.split.units == "cell":
             return np.moveaxis(self.features, 0, 2).reshape(self.units, -1)
         return self.features.reshape(self.units, -1)
@@ -95,16 +122,38 @@ class Problem:
         return self._many.score(masks)
 
     def score_alone(self, mask: Mask) -> Floats:
-        """Return the logits `[classes]` of one mask `[n]` in the canonical run, which has the last word."""
+        """Return the logits `[classes]` of one mask `[n]` in the canonical run, which has the last word.
+
+        The same mask is run once; that of no unit at all once a model, where no part of the picture is left in it
+        (some tokens always stay, and a baseline is made of the picture).
+        """
+        key = mask.tobytes()
+        if key not in self._answers:
+            nothing = not mask.any() and not self.split.fixed and self.split.units != "patch"
+            self._answers[key] = self.model.logits_of_nothing if nothing else self._run_alone(mask)
+        return self._answers[key]
+
+    def _run_alone(self, mask: Mask) -> Floats:
         self.canonical_runs += 1
         logits: Floats = self._alone.score(mask[None].astype(np.float32))[0]
         return logits.astype(np.float64)
 
+    def score_images(self, inputs: NDArray[Any]) -> Floats:
+        """Return the logits `[B, classes]` of the whole model on model inputs `[B, ...]`, perturbed ones for instance.
+
+        Floats are rounded and clipped where the model takes integers. Cost: one forward per input, in batches.
+        """
+        return self.model.whole.score(inputs)
+
     def keeps(self, masks: Mask) -> Mask:
         """Tell for masks `[B, n]` whether the predicate holds; close calls go to the canonical run."""
-        logits = self.score(masks.astype(np.float32)).astype(np.float64)
-        kept = self.predicate.keeps(logits)
-        for i in np.flatnonzero(self.predicate.close(logits)):
+        return self.judge(masks, self.score(masks.astype(np.float32)))
+
+    def judge(self, masks: Mask, logits: Floats) -> Mask:
+        """Do as `keeps` with logits `[B, classes]` that are known already."""
+        exact = logits.astype(np.float64)
+        kept = self.predicate.keeps(exact)
+        for i in np.flatnonzero(self.predicate.close(exact)):
             kept[i] = self.keeps_alone(masks[i])
         return kept
 
@@ -112,39 +161,81 @@ class Problem:
         return bool(self.predicate.keeps(self.score_alone(mask)[None])[0])
 
     @cached_property
-    def contributions(self) -> tuple[Floats, Floats] | None:
-        """What each unit adds to each logit, `[n, classes]`, and the bias `[classes]`; None where units interact.
+    def table(self) -> Table | None:
+        """What each unit adds to each logit; None where units interact.
 
-        Where units come to one number each before they meet, their effects are known from the model alone;
-        else every unit is scored alone. Either way compared with the head on random subsets of this very picture.
-        Cost: 9 head forwards, and in the second case one for every unit that is not 0 on this picture.
+        Where units come to one number each before they meet, their effects are known from the model alone and cost
+        nothing here; else every unit is scored alone: a head forward for every unit that is not 0 on this picture.
+        That units add up was measured on a photograph when the model was loaded; for this picture the certificate
+        is the proof.
         """
         if self.model.head_class[0] != "additive":
             return None
-        bias = self.score(np.zeros((1, self.units), np.float32))[0].astype(np.float64)
+        bias = np.asarray(self.score_alone(np.zeros(self.units, np.bool_)), np.float64)
         effects, removed = self.model.unit_effects, self.model.probe.removed
-        if effects is not None and removed is not None:
-            matrix = (self._each - removed).reshape(-1, 1).astype(np.float64) * effects
-        else:
-            matrix = self._singles(bias)
-        masks = random_masks(self.units, 8)
-        if not difference(bias + masks.astype(np.float64) @ matrix, self.score(masks)) <= SAME:
-            return None
-        return matrix, bias
+        if effects is None or removed is None:
+            return Table(np.ones(self.units), self._singles(bias), bias)
+        strengths = np.asarray(self.prepared[FEATURES] - removed, np.float64).ravel()
+        return Table(strengths, np.asarray(effects, np.float64), bias)
 
-    def _singles(self, bias: Floats) -> Floats:
+    @cached_property
+    def order(self) -> NDArray[np.intp]:
+        """The units `[n]`, those first that seem most useful to what is to be preserved.
+
+        By what they add where that is known or can be guessed from the model, else by what their removal costs, as
+        far as that is cheap, else by how strong they are. Cost: arithmetic, and `Model.removals` probes.
+        """
+        weighed = worth(self.predicate, self.score_alone(np.zeros(self.units, np.bool_)))
+        by_class = self.model.effects_by_class
+        if self.table is not None and by_class is None:
+            return useful_first(weighed.of(self.table.matrix))
+        strengths = self.model.probe.strengths(self.prepared)
+        if by_class is not None:
+            rows = by_class[[*weighed.classes, len(self.logits)]]
+            return useful_first(strengths * (np.append(weighed.weights, weighed.rest).astype(np.float32) @ rows))
+        strongest = useful_first(np.abs(strengths))
+        tried = strongest[: self.model.removals]
+        if not len(tried):
+            return strongest
+        self.order_probes = len(tried)
+        return useful_by_removal(removals(self._many, self.logits, weighed, tried, self.units), tried, strongest)
+
+    def _singles(self, bias: Floats) -> NDArray[np.float64]:
         """Score each unit alone, less the bias; one that is 0 already adds exactly nothing and is not asked."""
-        alone, matrix = np.eye(self.units, dtype=np.float32), np.zeros((self.units, len(bias)))
+        matrix, units = np.zeros((self.units, len(bias))), np.arange(self.units)
         for part in batches(np.flatnonzero(self.by_unit.any(axis=1)), self.batch):
-            matrix[part] = self.score(alone[part]) - bias
+            matrix[part] = self.score((units == part[:, None]).astype(np.float32)) - bias
         return matrix
 
     def prediction(self, index: int) -> Prediction:
-        labels = self.model.opened.labels
-        share = probabilities(self.logits[None], self.activation)[0]
-        return Prediction(index, labels[index], float(self.logits[index]), float(share[index]))
+        """Describe one class; a model of one score without a sigmoid gives no probability."""
+        labels, share = self.model.opened.labels, None
+        if len(self.logits) > 1 or self.activation == "sigmoid":
+            share = float(probabilities(self.logits[None], self.activation)[0, index])
+        return Prediction(index, labels[index], float(self.logits[index]), share)
 
     def top(self, count: int = 5) -> tuple[Prediction, ...]:
         """Return the best classes, best first; ties in index order."""
         order = np.argsort(-self.logits, kind="stable")[:count]
         return tuple(self.prediction(int(i)) for i in order)
+
+
+def default_predicate(logits: Logits) -> str:
+    """Return the predicate that a head calls for: `top1` among classes, `threshold` for one sigmoid.
+
+    OptionError for a plain score, because only its user knows how far it may move.
+    """
+    if logits.classes > 1:
+        return "top1"
+    if logits.activation == "sigmoid":
+        return "threshold"
+    raise OptionError(
+        f"expected a predicate, because output {logits.output!r} is one plain score and decides nothing: "
+        "say how far it may move with --preserve tolerance:E, in its own units"
+    )
+
+
+def with_index(preserve: str, labels: Labels) -> str:
+    """Put the index of the class in the place of its name: `label:NAME` becomes `label:INDEX`."""
+    kind, _, name = preserve.partition(":")
+    return f"{kind}:{find_label(labels, name)}" if kind == "label" and name else preserve

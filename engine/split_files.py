@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from .atomic import refuse_existing, whole_folder
 from .check import require_equal
+from .errors import SplitError
 from .graph.cut import Part, extract
 from .graph.load import valid_bytes
 from .model import coarsest, split_of
@@ -28,6 +31,8 @@ def split_files(
     refuse_existing(folder, BACKBONE if replace else None)
     opened = open_model(path, wishes)
     split = split_of(opened, wishes)
+    if split.units == "patch":
+        raise SplitError(f"nothing to cut: patches are squares of the model's input ({split.reason})")
     proto, measured = opened.graph.proto, opened.measured
     parts = {
         BACKBONE: extract(proto, measured, Part(opened.picture.name, (split.tensor,))),
@@ -44,10 +49,10 @@ def split_files(
 def compare(opened: Opened, split: Split, contents: dict[str, bytes]) -> float:
     whole = Session(opened.graph.proto.SerializeToString(), threads=1, without=opened.without)
     backbone, head = (Session(contents[name], threads=1, without=opened.without) for name in (BACKBONE, HEAD))
-    worst = 0.0
+    pairs = []
     for i in range(len(opened.samples)):
         inputs = {opened.picture.name: opened.samples[i : i + 1]}
         expected = whole.run(inputs, [opened.logits.output])[0]
-        got = head.run({split.tensor: backbone.run(inputs)[0]})[0]
-        worst = max(worst, require_equal(got, expected, f"split at {split.tensor!r}", coarsest(opened)))
-    return worst
+        pairs.append((head.run({split.tensor: backbone.run(inputs)[0]})[0], expected))
+    got, expected = (np.stack(values) for values in zip(*pairs, strict=True))
+    return require_equal(got, expected, f"split at {split.tensor!r}", coarsest(opened))

@@ -14,21 +14,29 @@ Masks = NDArray[np.float32]
 """`[B, n_units]`, 1 = keep, 0 = remove."""
 
 Layout = Literal["NCHW", "NHWC"]
-UnitKind = Literal["channel", "token", "cell"]
+UnitKind = Literal["channel", "token", "cell", "patch"]
+UnitWish = Literal["channel", "token", "cell", "patch", "place"]
+"""A kind of units, or whichever of the model's are places in the picture: cells of a map, tokens of a transformer."""
+Baseline = Literal["mean", "blur", "zero"]
 Activation = Literal["softmax", "sigmoid", "none"]
 HeadClass = Literal["additive", "interacting"]
 Device = Literal["cpu", "cuda"]
+Seek = Literal["sufficient", "necessary"]
+"""Units that suffice for the decision, or units without which it is lost."""
 
 
 @dataclass(frozen=True)
 class Wishes:
     """What a user may ask for when a model is loaded; None leaves the choice to ddcam.
 
-    `size` is height and width of the model input, `mean` and `std` per channel, `labels` the path of a file,
+    `patch` is the side of a patch in pixels of the model input and `baseline` what takes its place; `size` is height
+    and width of the model input, `mean` and `std` per channel, `labels` the path of a file,
     `threads` 0 all cores, `batch` the most masks a run, `memory` bytes that the trial run may use.
     """
 
-    units: "UnitKind | None" = None
+    units: "UnitWish | None" = None
+    patch: int | None = None
+    baseline: "Baseline | None" = None
     split: str | None = None
     output: str | None = None
     layout: "Layout | None" = None
@@ -41,6 +49,21 @@ class Wishes:
     threads: int = 0
     batch: int | None = None
     memory: int | None = None
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a search, and at what cost.
+
+    `search` names it; `seek` is whether units are wanted that suffice, or units without which the decision is lost;
+    `count` how many answers; `probes` and `seconds` the most that a search may take.
+    """
+
+    search: str = "auto"
+    seek: Seek = "sufficient"
+    count: int = 1
+    probes: int | None = None
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -121,7 +144,10 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Split:
-    """Where the model is cut, what its units are there, and why."""
+    """Where the model is cut, what its units are there, and why.
+
+    Patches are squares of the model's input: `patch` is their side in its pixels, `baseline` what a removed one is.
+    """
 
     tensor: str
     dtype: str
@@ -132,6 +158,8 @@ class Split:
     grid: tuple[int, int]
     fixed: tuple[int, ...]
     reason: str
+    patch: int | None = None
+    baseline: Baseline | None = None
 
 
 @dataclass(frozen=True)
@@ -189,12 +217,17 @@ class Labels:
 
 @dataclass(frozen=True)
 class Prediction:
-    """One class of a decision."""
+    """One class of a decision, or the one score of a model that has no more; a plain score has no probability."""
 
     index: int
     label: str
     logit: float
-    probability: float
+    probability: float | None
+
+    def __str__(self) -> str:
+        if self.probability is None:
+            return f"{self.label} {self.logit:.5g}"
+        return f"{self.label} ({self.index}), probability {self.probability:.3f}"
 
 
 @dataclass(frozen=True)
@@ -222,17 +255,38 @@ class Certificate:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a search took."""
+    """What a search took: probes asked, runs of them, canonical runs; the search's seconds include folding."""
 
     probes: int
     batches: int
     canonical_runs: int
     seconds: float
+    search_seconds: float
+    certificate_seconds: float
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What is proven about size: no set of fewer than `least` units satisfies the predicate."""
+
+    least: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One more subset that answers the question, and its proof."""
+
+    subset: tuple[int, ...]
+    certificate: Certificate
 
 
 @dataclass(frozen=True)
 class Attribution:
-    """What a method says: signed scores of the units, the same as a map over the grid, and for a search its subset."""
+    """What a method says: signed scores of the units, the same as a map over the grid, and for a search its subset.
+
+    `others` are further answers, `bound` what is proven about the fewest units.
+    """
 
     method: str
     scores: NDArray[np.float32]
@@ -243,6 +297,24 @@ class Attribution:
     search: str = ""
     certificate: Certificate | None = None
     cost: Cost | None = None
+    seek: Seek = "sufficient"
+    others: tuple[Answer, ...] = ()
+    bound: Bound | None = None
+
+    @property
+    def certain(self) -> str:
+        """Say what is guaranteed about the subset."""
+        if self.outcome == "full-fails":
+            return "not even without all of them"
+        if self.certificate is None or not self.certificate.sufficient:
+            return "NOT certified"
+        if self.certificate.minimal and self.bound is not None and self.subset is not None:
+            least = self.bound.least
+            proven = "minimum, proven" if least == len(self.subset) else f"at least {least} needed, proven"
+            return f"certified 1-minimal; {proven}"
+        if self.certificate.minimal:
+            return "certified 1-minimal"
+        return "certified, not minimal: the budget was spent" if self.outcome == "out-of-budget" else "NOT 1-minimal"
 
 
 @dataclass(frozen=True)
@@ -266,12 +338,17 @@ class Explanation:
 
     def __str__(self) -> str:
         """Say it in a sentence: what was decided, how much of the model suffices, whether that is certain."""
-        found, units = self.attribution, self.split.units
-        decided = f"{self.target.label} ({self.target.index}), probability {self.target.probability:.3f}"
-        if found.subset is None or found.certificate is None or found.cost is None:
-            return f"{decided}: {found.method} map"
-        certain = {True: "certified 1-minimal", False: "NOT 1-minimal"}[found.certificate.holds]
-        return (
-            f"{decided}: {len(found.subset)} of {self.split.count} {units}s suffice for {self.predicate} "
-            f"({certain}; {found.cost.probes} probes, {found.cost.seconds:.2f} s)"
-        )
+        found, units = self.attribution, plural(self.split.units)
+        if found.subset is None or found.cost is None:
+            return f"{self.target}: {found.method} map"
+        amount = f"{len(found.subset)} of {self.split.count} {units}"
+        said = {
+            "sufficient": f"{amount} suffice for {self.predicate}",
+            "necessary": f"without {amount}, {self.predicate} is lost",
+        }[found.seek]
+        more = f"; {len(found.others)} further answers" if found.others else ""
+        return f"{self.target}: {said} ({found.certain}{more}; {found.cost.probes} probes, {found.cost.seconds:.2f} s)"
+
+
+def plural(units: UnitKind) -> str:
+    return "patches" if units == "patch" else f"{units}s"

@@ -16,6 +16,10 @@ Ask = Callable[[Mask], Mask]
 """Which of the subsets `[B, units]` (True = keep) satisfy the predicate, `[B]`; must be deterministic."""
 
 
+TOGETHER = 4
+"""Masks that cost little more than one where nothing else is known."""
+
+
 class OutOfBudget(Exception):  # noqa: N818 - not an error: the search ends early, and `search_with` says so
     """The budget of a search is spent; never leaves `search_with`."""
 
@@ -39,7 +43,8 @@ class Gate:
     """Asks about subsets of `units` units, at most `batch` in one go and none of them twice.
 
     `order` [units] names the units, most useful first (by default as they are numbered); it is a hint that
-    searches may follow, and no answer's correctness rests on it. `probes` and `batches` count what was really asked;
+    searches may follow, and no answer's correctness rests on it; `together` is how many masks cost little more
+    than one. `probes` and `batches` count what was really asked;
     `smallest` is the smallest kept subset so far. With a spent `budget` it raises OutOfBudget: probes are
     exact, seconds are looked at before each batch.
     """
@@ -52,12 +57,14 @@ class Gate:
         *,
         order: NDArray[np.integer] | None = None,
         budget: Budget | None = None,
+        together: int = TOGETHER,
     ) -> None:
         if batch < 1:
             raise OptionError(f"the batch of a search must be at least 1, not {batch}")
         self._ask = ask
         self.units = units
         self.batch = batch
+        self.together = together
         self.order: Units = np.arange(units) if order is None else _checked(order, units)
         self.probes = 0
         self.batches = 0

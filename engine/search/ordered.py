@@ -5,16 +5,14 @@ import numpy as np
 from .gate import Gate, Mask, Units
 from .masks import mask_of, without_each, without_units
 
-TOGETHER = 4
-"""Prefixes asked in one go: most decisions hang on few units, and a batch costs less than its masks alone."""
-FIRST, LONGEST = 8, 64
-"""Single removals asked in one go, at first and at most."""
+LONGEST = 64
+"""Most single removals asked in one go; at first twice as many as cost little more than one."""
 
 
 def ordered(gate: Gate) -> tuple[int, ...]:
     """Return a 1-minimal subset of the gate's units, found near the start of `gate.order`.
 
-    Asks the first 1, 2, 4, ... units of the order, cuts the gap before the first kept prefix in quarters, and
+    Asks the first 1, 2, 4, ... units of the order, cuts the gap before the first kept prefix in parts, and
     shrinks what is left. Expects that the full set is kept and the empty set is not; the caller has asked.
     What is asked does not depend on the gate's batch. Cost: where the order is good, |S| probes, about
     log2 |S| more to find the prefix, and a few batches; where it is bad, at worst O(n^2) probes as for all.
@@ -27,8 +25,8 @@ def shortest_prefix(gate: Gate) -> int:
     n = gate.units
     lengths = [*(1 << k for k in range((n - 1).bit_length())), n]
     failed = 0
-    for start in range(0, len(lengths), TOGETHER):
-        part = lengths[start : start + TOGETHER]
+    for start in range(0, len(lengths), gate.together):
+        part = lengths[start : start + gate.together]
         failed, kept = _bracket(gate, failed, part, n)
         if kept < n:
             break
@@ -36,9 +34,10 @@ def shortest_prefix(gate: Gate) -> int:
 
 
 def _narrow(gate: Gate, failed: int, kept: int) -> int:
-    """Cut the gap in quarters: three prefixes in one go take half the batches of halving."""
+    """Cut the gap in so many parts at once: in quarters, three prefixes in one go take half the batches of halving."""
+    parts = gate.together
     while kept - failed > 1:
-        cuts = {failed + (kept - failed) * quarter // 4 for quarter in (1, 2, 3)}
+        cuts = {failed + (kept - failed) * part // parts for part in range(1, parts)}
         failed, kept = _bracket(gate, failed, sorted(cuts - {failed}), kept)
     return kept
 
@@ -54,13 +53,13 @@ def _bracket(gate: Gate, failed: int, lengths: list[int], kept: int) -> tuple[in
 def shrink(gate: Gate, units: Units) -> tuple[int, ...]:
     """Return a 1-minimal subset of `units`, a kept subset with its most useful units first.
 
-    Goes round from the least useful unit. Asks single removals, 8, 16, ... in one go while all fail; of those
-    that could go alone, as many go as bisection finds that can go together. Where a whole block goes, runs of
+    Goes round from the least useful unit. Asks single removals, some and twice as many, in one go while all fail;
+    of those that could go alone, as many go as are found that can go together. Where a whole block goes, runs of
     the units that follow go too, each twice as long, until a unit has to stay. Ends when every single removal from
     the same subset has failed, which is 1-minimality. Cost: |S| probes where nothing can go, else more.
     """
     whole, queue = mask_of(gate.units, units), units[::-1].tolist()
-    passed, ahead = 0, FIRST
+    passed, ahead = 0, 2 * gate.together
     while passed < len(queue) and len(queue) > 1:
         block = queue[: min(ahead, len(queue) - passed)]
         kept = gate.answers(without_each(whole, block)).tolist()
@@ -89,14 +88,15 @@ def _remove_runs(gate: Gate, whole: Mask, queue: list[int], length: int) -> None
 
 
 def _together(gate: Gate, whole: Mask, units: list[int], sure: int) -> list[int]:
-    """Return the first of `units` that can go together: all, or as many as bisection finds, at least `sure`."""
-    tried, failed = len(units), len(units) + 1
+    """Return the first of `units` that can go together: all, or as many as cutting the gap finds, at least `sure`."""
+    if sure == len(units) or gate.keeps(without_units(whole, units)):
+        return units
+    failed, parts = len(units), gate.together // 2
     while failed - sure > 1:
-        if gate.keeps(without_units(whole, units[:tried])):
-            sure = tried
-        else:
-            failed = tried
-        tried = (sure + failed) // 2
+        cuts = sorted({sure + (failed - sure) * part // parts for part in range(1, parts)} - {sure})
+        kept = [*gate.answers(np.array([without_units(whole, units[:cut]) for cut in cuts])).tolist(), False]
+        lost = kept.index(False)
+        sure, failed = [sure, *cuts][lost], [*cuts, failed][lost]
     return units[:sure]
 
 

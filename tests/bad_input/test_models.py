@@ -135,6 +135,11 @@ def one_score(model: ModelProto) -> None:
     declare(model.graph, "y", ["N", 1])
 
 
+def softmax_of_one(model: ModelProto) -> None:
+    one_score(model)
+    append(model, helper.make_node("Softmax", ["z"], ["y"], axis=1))
+
+
 def strings(model: ModelProto) -> None:
     words = helper.make_tensor("words", TensorProto.STRING, [4], [b"a", b"b", b"c", b"d"])
     best = helper.make_node("ArgMax", ["z"], ["best"], axis=1, keepdims=1)
@@ -177,10 +182,10 @@ NOT_EXPLAINED: dict[str, tuple[Change, str]] = {
     "two pictures": (second_picture, "picture alone"),
     "sequence": (sequence, "class scores"),
     "boxes": (boxes, "class scores"),
-    "one score": (one_score, "at least two classes"),
+    "one score": (one_score, "tolerance:E"),
+    "softmax of one score": (softmax_of_one, "softmax of one score"),
     "strings": (strings, "class scores"),
     "winner only": (winner_only, "class scores"),
-    "no layers": (no_layers, "no tensor to split at"),
     "constant scores": (constant_scores, "no class scores are computed from the input 'x'"),
     "scores of the shape": (shape_alone, "no class scores are computed from the input 'x'"),
 }
@@ -192,3 +197,11 @@ def test_not_explained(no_model, small: ModelProto, kind: str) -> None:
     change(small)
 
     no_model(small, names)
+
+
+def test_a_model_without_layers_has_no_channels(no_model, small: ModelProto) -> None:
+    """It can be explained by patches of its input, which is what the message says."""
+    no_layers(small)
+
+    no_model(small, "no tensor to split at", "--units", "channel")
+    no_model(small, "use --units patch", "--units", "token")

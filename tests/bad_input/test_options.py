@@ -21,12 +21,37 @@ EXPLAIN = {
     "topk 0": (["--preserve", "topk:0"], "K >= 1"),
     "topk 99": (["--preserve", "topk:99"], "the model has 10"),
     "topk without bounds": (["--preserve", "topk:" + "9" * 5000], "unknown predicate"),
+    "label without a name": (["--preserve", "label:"], "label:NAME"),
+    "label alone": (["--preserve", "label"], "label:NAME"),
+    "label of no class": (["--preserve", "label:giraffe"], "'giraffe'"),
+    "label beyond the last": (["--preserve", "label:10"], "'10'"),
+    "label of another class": (["--preserve", "label:nine"], "the model decides for class 2"),
+    "threshold of a softmax": (["--preserve", "threshold"], "ask for confidence:T"),
+    "threshold 0": (["--preserve", "threshold:0"], "0 < T < 1"),
+    "threshold 1": (["--preserve", "threshold:1"], "0 < T < 1"),
+    "threshold nan": (["--preserve", "threshold:nan"], "0 < T < 1"),
+    "threshold without a number": (["--preserve", "threshold:"], "0 < T < 1"),
+    "labels of a softmax": (["--preserve", "multilabel"], "ask for confidence:T"),
+    "labels at 2": (["--preserve", "multilabel:2"], "0 < T < 1"),
+    "tolerance of nothing": (["--preserve", "tolerance"], "E > 0"),
+    "tolerance 0": (["--preserve", "tolerance:0"], "E > 0"),
+    "tolerance -1": (["--preserve", "tolerance:-1"], "E > 0"),
+    "tolerance infinite": (["--preserve", "tolerance:inf"], "E > 0"),
+    "tolerance as a word": (["--preserve", "tolerance:little"], "E > 0"),
+    "not among the best": (["--preserve", "topk:1", "--target", "7"], "ask for a larger K"),
     "unknown class": (["--target", "giraffe"], "'giraffe'"),
     "class beyond the last": (["--target", "10"], "'10'"),
     "negative class": (["--target", "-1"], "'-1'"),
     "no class": (["--target", ""], "expected the name or index of a class"),
     "two classes": (["--target", "e"], "which fits"),
     "not the top class": (["--target", "7"], "top1 keeps the decision"),
+    "patch 0": (["--units", "patch", "--patch", "0"], "--patch"),
+    "patch as a word": (["--units", "patch", "--patch", "large"], "--patch"),
+    "patch larger than the input": (["--units", "patch", "--patch", "33"], "1 to 32 pixels"),
+    "patch of channels": (["--units", "channel", "--patch", "4"], "add --units patch"),
+    "baseline of no patches": (["--baseline", "zero"], "add --units patch"),
+    "baseline": (["--units", "patch", "--baseline", "grey"], "'grey'"),
+    "patches at a tensor": (["--units", "patch", "--split", "features"], "leave out 'features'"),
     "unknown tensor": (["--split", "feature"], "'features'"),
     "unknown output": (["--output", "scores"], "no output 'scores'"),
     "layout": (["--layout", "NHWC"], "layout NHWC does not fit"),
@@ -66,7 +91,7 @@ def test_explain(refused, digits: Path, digit: Path, kind: str) -> None:
     refused("explain", digits, digit, *options, names=names)
 
 
-@pytest.mark.parametrize("kind", ["misspelt predicate", "unknown class"])
+@pytest.mark.parametrize("kind", ["misspelt predicate", "unknown class", "topk 99", "threshold of a softmax"])
 def test_what_fits_no_picture_is_said_once(refused, digits: Path, digit: Path, kind: str) -> None:
     options, names = EXPLAIN[kind]
 

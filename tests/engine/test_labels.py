@@ -251,3 +251,10 @@ def test_a_number_is_an_index_before_it_is_a_name():
 
     assert find_label(digits, "2") == 2
     assert find_label(digits, "7") == 1
+
+
+def test_one_score_alone_has_the_name_that_its_head_suggests_or_its_own():
+    assert choose_labels(1).names == ("score",)
+    assert choose_labels(1, single="positive").names == ("positive",)
+    assert choose_labels(1, single="positive", metadata={"names": '["cat"]'}).names == ("cat",)
+    assert choose_labels(1, metadata={"names": '["cat", "dog"]'}).reason.startswith("no name found for the one score;")

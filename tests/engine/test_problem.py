@@ -49,7 +49,8 @@ def test_masks_in_a_batch_are_answered_as_alone(problem, name):
 
     close(together, np.stack([posed.score_alone(mask > 0) for mask in masks]))
     close(together, np.concatenate([posed.score(mask[None]) for mask in masks]))
-    assert posed.canonical_runs == 1 + len(masks)
+    nothing = posed.split.fixed == () and not masks.any(axis=1).all()
+    assert posed.canonical_runs == len(np.unique(masks, axis=0)) - nothing
 
 
 @pytest.mark.parametrize("name", SOME)
@@ -70,18 +71,28 @@ def test_batch_and_threads_change_nothing(problem, name):
 @pytest.mark.parametrize("name", ["plain", "residual", "concatenated", "mixer"])
 def test_contributions_add_up_to_any_subset(problem, name):
     posed = problem(name, {"batch": 3})
-    matrix, bias = posed.contributions
+    table = posed.table
     masks = random_masks(posed.units, 30, seed=9)
 
-    assert (matrix.shape, bias.shape) == ((posed.units, 5), (5,))
-    close(masks @ matrix + bias, posed.score(masks))
+    assert (table.matrix.shape, table.bias.shape) == ((posed.units, 5), (5,))
+    close(masks @ table.matrix + table.bias, posed.score(masks))
+    close(table.logits(masks > 0), posed.score(masks))
+
+
+@pytest.mark.parametrize("name", ["plain", "mixer"])
+def test_contributions_of_the_model_and_of_single_units_agree(problem, name):
+    """Strengths times effects, known from the model alone, are what scoring every unit by itself gives."""
+    posed = problem(name)
+    bias = posed.score_alone(np.zeros(posed.units, bool))
+
+    close(posed.table.matrix, posed._singles(bias))
 
 
 @pytest.mark.parametrize("units", ["channel", "cell"])
 def test_contributions_of_units_that_are_zero_are_zero(problem, units):
     posed = problem("plain", {"units": units})
     dead = [i for i, row in enumerate(posed.by_unit) if not row.any()]
-    matrix, _ = posed.contributions
+    matrix = posed.table.matrix
 
     assert posed.by_unit.shape[0] == posed.units
     assert not matrix[dead].any()
@@ -90,7 +101,25 @@ def test_contributions_of_units_that_are_zero_are_zero(problem, units):
 
 @pytest.mark.parametrize("name", ["hidden", "squeeze_excite", "vit"])
 def test_interacting_units_have_no_contributions(problem, name):
-    assert problem(name).contributions is None
+    assert problem(name).table is None
+
+
+@pytest.mark.parametrize("name", ["plain", "vit"])
+def test_a_mask_is_run_once_and_none_at_all_once_a_model(zoo, problem, name):
+    """Where no token always stays, nothing of the picture is left in the head without its units."""
+    posed = problem(name)
+    nothing, some = np.zeros(posed.units, bool), np.arange(posed.units) < 3
+    runs = posed.canonical_runs
+    for mask in (nothing, some, nothing, some.copy()):
+        answer = posed.score_alone(mask)
+
+    assert runs == 1, "the full set"
+    assert posed.canonical_runs == runs + (2 if posed.split.fixed else 1)
+    np.testing.assert_array_equal(answer, posed.score_alone(some))
+    np.testing.assert_array_equal(posed.score_alone(nothing), posed._run_alone(nothing))
+    other = Problem(posed.model, zoo.pictures(1, seed=8))
+    same = (other.score_alone(nothing) == posed.score_alone(nothing)).all()
+    assert same == (not posed.split.fixed)
 
 
 def test_features_are_shown_by_unit(problem):

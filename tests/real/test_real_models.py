@@ -1,7 +1,7 @@
 """Every real model is explained or refused with a true reason, and what is said of it is true."""
 
-import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 from ddcam import explain, inspect, load, open_explanation, open_image, save, verify
 from ddcam.engine import Model, split_files
 from ddcam.engine.errors import ModelError
+from ddcam.engine.model import prepare as prepare_model
 from ddcam.engine.preprocess import prepare
 from ddcam.engine.types import Wishes
 
@@ -115,16 +116,38 @@ def test_twenty_photographs_are_certified_and_verified(
     assert model.split.tensor == EXPECTED_SPLITS.get(name, model.split.tensor)
 
 
-def test_answers_do_not_depend_on_batch_or_threads(entries: list[dict[str, Any]]) -> None:
-    """Batch sizes 1, 7 and 64 and 1 and 2 threads give the same subset on every kind of head."""
-    for entry in (e for e in entries if not e["name"].startswith("detectors")):
-        subsets = set()
-        for batch, threads in itertools.product((1, 7, 64), (1, 2)):
-            model = load(entry["file"], preprocessing=entry["preset"], batch=batch, threads=threads)
-            found = [explain(model, p, preserve="confidence:0.9").attribution.subset for p in entry["pictures"][:2]]
-            subsets.add(tuple(found))
+@pytest.mark.parametrize("search", ["ordered", "ddmin", "units"])
+@pytest.mark.parametrize("preserve", ["top1", "confidence:0.9"])
+def test_every_search_on_every_classifier_is_certified(
+    models: list[tuple[dict[str, Any], Model]], search: str, preserve: str
+) -> None:
+    for entry, model in models:
+        found = explain(model, entry["pictures"][0], preserve=preserve, search=search).attribution
 
-        assert len(subsets) == 1, entry["name"]
+        assert found.outcome == "one-minimal", entry["name"]
+        assert found.certificate.holds, entry["name"]
+        assert found.search.startswith(f"{search} on "), entry["name"]
+        if search == "ordered":
+            probes = (found.cost.probes, found.cost.canonical_runs)
+            assert probes[0] <= 2 * model.split.count, (entry["name"], probes)
+
+
+@pytest.mark.parametrize(("search", "preserve"), [("ordered", "confidence:0.9"), ("ddmin", "top1")])
+def test_answers_do_not_depend_on_batch_or_threads(
+    models: list[tuple[dict[str, Any], Model]], search: str, preserve: str
+) -> None:
+    """Batch sizes 1, 7 and 64 and 1 and 2 threads give the same subset on every kind of head."""
+    for entry, model in models:
+        subsets = set()
+        for threads in (1, 2):
+            opened = prepare_model(model.opened, Wishes(threads=threads, batch=64))
+            for batch in {1, min(7, opened.batch), opened.batch}:
+                other = replace(opened, batch=batch)
+                found = explain(other, entry["pictures"][1], preserve=preserve, search=search).attribution
+                assert found.certificate.holds, entry["name"]
+                subsets.add(found.subset)
+
+        assert len(subsets) == 1, (entry["name"], search, preserve)
 
 
 def test_maps_lie_on_the_object_more_than_chance(data: Path, photographs: list[Path]) -> None:

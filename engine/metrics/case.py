@@ -1,0 +1,96 @@
+"""What a metric may ask about one picture: perturbed inputs go in, probabilities come out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import correlate1d, gaussian_filter1d
+
+from ..preprocess import from_pixels, prepare
+from ..problem import Problem
+from ..search.predicate import probabilities
+from ..types import Floats, Layout
+
+Map = NDArray[np.floating[Any]]
+"""A saliency map at the size of the model input, `[H, W]`; every metric brings it to 0..1 by `unit_range`."""
+Substrate = Literal["mean", "black", "blur"]
+"""What stands in for a pixel that is hidden."""
+MEAN_COLOUR = (124, 116, 104)
+"""ImageNet's, RGB: what models normalised by it see as 0."""
+BLUR_TAPS, BLUR_SIGMA = 11, 5.0
+"""RISE's blur: a Gaussian of sigma 5 pixels on 11 x 11 taps."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One picture, one class, one model; `mean` and `black` are the model input of a picture of that colour.
+
+    `score`: inputs `[B, ...]` -> probabilities `[B, classes]`. `box`: where the object is, bool `[H, W]`.
+    `explain`: the method under test, input `[1, ...]` -> map `[H, W]` for the same class.
+    """
+
+    inputs: Floats
+    layout: Layout
+    target: int
+    score: Callable[[Floats], Floats]
+    mean: Floats
+    black: Floats
+    box: NDArray[np.bool_] | None = None
+    explain: Callable[[Floats], Map] | None = None
+
+    def confidence(self, inputs: Floats) -> Floats:
+        """Return the probability of the target, `[B]`."""
+        return self.score(inputs)[:, self.target]
+
+    def substrate(self, name: Substrate) -> Floats:
+        """Return the input `[1, ...]` of which nothing is shown."""
+        return self.blurred() if name == "blur" else {"mean": self.mean, "black": self.black}[name]
+
+    def blurred(self) -> Floats:
+        """Return the picture as RISE blurs it; beyond its border lies the mean colour."""
+        axes = (2, 3) if self.layout == "NCHW" else (1, 2)
+        delta = np.zeros(BLUR_TAPS)
+        delta[BLUR_TAPS // 2] = 1
+        kernel, image = gaussian_filter1d(delta, BLUR_SIGMA), self.inputs - self.mean
+        for axis in axes:
+            image = correlate1d(image, kernel, axis=axis, mode="constant")
+        return image + self.mean
+
+    def show(self, shares: Floats, name: Substrate = "mean") -> Floats:
+        """Mix picture and substrate: shares `[B, H, W]` in 0..1 of the picture -> inputs `[B, ...]`."""
+        visible = shares[:, None] if self.layout == "NCHW" else shares[..., None]
+        hidden = self.substrate(name)
+        return hidden + visible * (self.inputs - hidden)
+
+
+def case_of(problem: Problem, inputs: NDArray[Any], **more: Any) -> Case:
+    """Make the case of a problem and the model input `[1, ...]` it was posed on; `more` are fields of Case."""
+    opened = problem.model.opened
+
+    def score(perturbed: Floats) -> Floats:
+        return probabilities(problem.score_images(perturbed), problem.activation)
+
+    def plain(colour: tuple[int, int, int]) -> Floats:
+        shown = opened.preprocessing
+        pixels = np.full((shown.height, shown.width, 3), colour, np.uint8)
+        return prepare(from_pixels(pixels), shown, opened.picture)[0].astype(np.float32)
+
+    return Case(
+        inputs=inputs.astype(np.float32),
+        layout=opened.picture.layout,
+        target=problem.target,
+        score=score,
+        mean=plain(MEAN_COLOUR),
+        black=plain((0, 0, 0)),
+        **more,
+    )
+
+
+def unit_range(saliency: Map) -> Floats:
+    """Return a map in 0..1, from its least to its largest value; a constant map becomes 0."""
+    low, high = float(saliency.min()), float(saliency.max())
+    if not high > low:
+        return np.zeros(saliency.shape)
+    return (saliency - low) / (high - low)
