@@ -179,7 +179,7 @@ def require_form(manifest: Any, path: Path) -> None:
         raise ExplanationError(
             f"{path}: expected schema_version {SCHEMA}, got {version!r}; use the ddcam that wrote it"
         )
-    if entry(manifest, "method") is not None and "subset" in manifest and manifest["subset"] is None:
+    if entry(manifest, "method") not in (None, "dd-cam") and "subset" in manifest and manifest["subset"] is None:
         raise ExplanationError(
             f"{path} holds a map of the method {manifest['method']}, which claims no subset; there is nothing to verify"
         )

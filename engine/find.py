@@ -112,9 +112,10 @@ class Finder:
         budget = Budget(question.probes, question.seconds) if limited else None
         together = TOGETHER if self.table is not None else problem.model.probe.together
         gate = Gate(self.ask, problem.units, self.batch, order=self.order, budget=budget, together=together)
-        necessary = question.seek == "necessary"
-        for mask in (np.ones(problem.units, np.bool_), np.zeros(problem.units, np.bool_)):
-            gate.remember(mask, problem.keeps_alone(mask ^ necessary) ^ necessary)
+        ends = np.array([np.zeros(problem.units, np.bool_), np.ones(problem.units, np.bool_)])
+        kept = problem.predicate.keeps(np.stack([problem.score_alone(mask) for mask in ends]))
+        for mask, yes in zip(ends, ~kept[::-1] if question.seek == "necessary" else kept, strict=True):
+            gate.remember(mask, bool(yes))
         return gate
 
     def search(self) -> Search:

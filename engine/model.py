@@ -75,7 +75,7 @@ class Model:
         """What answers masks of several pictures at once, opened when it is first asked for; None where nothing can."""
         samples = [self.features(self.opened.samples[i : i + 1]) for i in range(len(self.opened.samples))]
         session = partial(Session, device=self.device, threads=self.backbone.threads, without=self.opened.without)
-        cut = Cut(self.opened, self.split, self.head, samples[0], self.alone, session)
+        cut = Cut(self.opened, self.split, self.head, samples[0], self.alone, session, session)
         return open_together(cut, self.probe, self.batch, samples)
 
     @cached_property
@@ -155,7 +155,9 @@ def prepare(opened: Opened, wishes: Wishes) -> Model:
     features = features_of(backbone, split, {opened.picture.name: opened.samples[:1]})
     head = make_head(opened, split)
     alone = session(head.graph, threads=1)
-    probe = make_probe(Cut(opened, split, head, features, alone, partial(session, threads=wishes.threads)))
+    probe = make_probe(
+        Cut(opened, split, head, features, alone, partial(session, threads=wishes.threads), partial(session, threads=1))
+    )
     device = backbone.device
     budget = (ACTIVATIONS if split.units == "patch" else BUDGETS)[device]
     most = fit_batch(probe.size.bytes, device, budget=budget) if wishes.batch is None else wishes.batch

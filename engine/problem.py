@@ -15,6 +15,7 @@ from .labels import find_label
 from .model import Model
 from .order import removals, useful_by_removal, useful_first
 from .runtime.batching import batches
+from .runtime.binding import MaskedHead
 from .search.additive import Table
 from .search.predicate import Predicate, predicate, probabilities
 from .search.worth import worth
@@ -54,7 +55,6 @@ class Problem:
         self.raw = features
         started = time.perf_counter()
         self.prepared = model.probe.prepare(self.raw)
-        self._many = model.probe.bind_prepared(self.prepared, self.raw, model.batch)
         self.folding_seconds = time.perf_counter() - started
         self._alone = model.bind_alone(self.raw)
         self._answers: dict[bytes, Floats] = {}
@@ -68,6 +68,10 @@ class Problem:
         self.preserve = default_predicate(model.opened.logits) if preserve is None else preserve
         asked = with_index(self.preserve, model.opened.labels)
         self.predicate: Predicate = predicate(asked, self.target, self.logits, self.activation)
+
+    @cached_property
+    def _many(self) -> MaskedHead:
+        return self.model.probe.bind_prepared(self.prepared, self.raw, self.model.batch)
 
     def under(self, preserve: str) -> "Problem":
         """Pose the same decision under another predicate; what was computed stays shared, only the order is new.
@@ -135,7 +139,7 @@ class Problem:
 
     def _run_alone(self, mask: Mask) -> Floats:
         self.canonical_runs += 1
-        logits: Floats = self._alone.score(mask[None].astype(np.float32))[0]
+        logits: Floats = self._alone.run(mask[None].astype(np.float32))[0]
         return logits.astype(np.float64)
 
     def score_images(self, inputs: NDArray[Any]) -> Floats:

@@ -125,3 +125,34 @@ def test_options_reach_the_model(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert found["units"]["kind"] == "cell"
     assert found["head"]["batch"] == "3"
     assert found["search"].startswith("units")
+
+
+def test_the_best_preset_draws_nested_cells_which_claim_nothing_to_verify(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "explain", MODEL, PICTURES[0], "--preset", "best", "--json", "-o", "map") == 0
+    told = json.loads(capsys.readouterr().out)
+
+    assert (told["method"], told["units"]["kind"], told["subset"]) == ("nested", "cell", None)
+    assert run(monkeypatch, "verify", "map", MODEL, PICTURES[0]) == 2
+    assert "there is nothing to verify" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--search", "minimum"), "minimum, proven"),
+        (("--count", 2), "1 further answers"),
+        (("--necessary",), "without "),
+        (("--probes", 1, "--preserve", "confidence:0.9"), "certified"),
+    ],
+)
+def test_other_questions_are_answered_and_verified(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: tuple[object, ...], sentence: str
+) -> None:
+    model = demo_path("digits_cnn_additive")
+
+    assert run(monkeypatch, "explain", model, PICTURES[0], "-o", "why", *options) == 0
+    assert sentence in capsys.readouterr().out
+    assert run(monkeypatch, "verify", "why", model, PICTURES[0]) == 0
+    assert capsys.readouterr().out.startswith("verified: ")

@@ -13,7 +13,7 @@ from ..head import SAME, bind_head, mixes_batch, telling_masks
 from ..types import Masks
 from .apart import apart_probe
 from .attention import attention_probe
-from .columns import few_units, make_columns
+from .columns import DEAR, few_units, make_columns
 from .folded import folded_probe
 from .probe import Columns, Cut, Fixed, Probe, Size, additivity_error
 from .whole import patch_probe, whole_head
@@ -41,7 +41,7 @@ def make_probe(cut: Cut) -> Probe:
         return found
     few = few_units(cut.split.count, columns.few)
     expected = bind_head(cut.alone, cut.features, 1).score(few)
-    return extended if proved(cut, extended := replace(found, columns=columns), few, expected) else found
+    return extended if proved(cut, extended := replace(found, columns=columns, together=DEAR), few, expected) else found
 
 
 def shorter(cut: Cut) -> Iterator[Probe]:

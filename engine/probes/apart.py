@@ -56,7 +56,7 @@ def apart_units(cut: Cut) -> Apart:
     if point.tensor == split.tensor:
         return Apart(point, lambda features: features, nothing)
     part = extract(opened.graph.proto, opened.measured, Part(split.tensor, (point.tensor,)))
-    session = cut.open(part.SerializeToString())
+    session = cut.open_light(part.SerializeToString())
     return Apart(
         point, lambda features: session.run({split.tensor: features})[0], session.run({split.tensor: nothing})[0]
     )

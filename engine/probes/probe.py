@@ -82,7 +82,8 @@ class Columns:
 class Cut:
     """What a probe is made from: the model, its split and whole head, the features of one photograph.
 
-    `alone` is the session of the whole head that has the last word, `open` opens others on the model's device.
+    `alone` is the session of the whole head that has the last word; `open` opens others on the model's device,
+    `open_light` those of graphs so small that waking a second thread costs more than it saves.
     """
 
     opened: Opened
@@ -91,6 +92,7 @@ class Cut:
     features: NDArray[Any]
     alone: Session
     open: Open
+    open_light: Open
 
     @property
     def reading(self) -> Reading:

@@ -13,10 +13,10 @@ from threadpoolctl import ThreadpoolController
 
 def one_blas_thread() -> AbstractContextManager[Any]:
     """Return a context in which NumPy's matrix products run on one thread."""
-    limit: AbstractContextManager[Any] = controller().limit(limits=1, user_api="blas")
+    limit: AbstractContextManager[Any] = controller().limit(limits=1)
     return limit
 
 
 @cache
 def controller() -> ThreadpoolController:
-    return ThreadpoolController()
+    return ThreadpoolController().select(user_api="blas")

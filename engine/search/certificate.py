@@ -19,7 +19,7 @@ def certify(
     """
     masks = masks_of_proof(subset, units)
     logits = np.stack([np.asarray(logits_of(mask)) for mask in masks])
-    return certificate_of(predicate.keeps(logits), predicate.margins(logits), logits[:, predicate.target])
+    return certificate_of(*predicate.judged(logits), logits[:, predicate.target])
 
 
 def masks_of_proof(subset: tuple[int, ...], units: int) -> Mask:

@@ -51,4 +51,5 @@ def certify_contrast(
     """
     masks = ~masks_of_proof(removed, units)
     logits = np.stack([np.asarray(logits_of(mask)) for mask in masks])
-    return certificate_of(~predicate.keeps(logits), -predicate.margins(logits), logits[:, predicate.target])
+    kept, margins = predicate.judged(logits)
+    return certificate_of(~kept, -margins, logits[:, predicate.target])

@@ -35,7 +35,7 @@ def shortest_prefix(gate: Gate) -> int:
 
 def _narrow(gate: Gate, failed: int, kept: int) -> int:
     """Cut the gap in so many parts at once: in quarters, three prefixes in one go take half the batches of halving."""
-    parts = gate.together
+    parts = max(2, gate.together)
     while kept - failed > 1:
         cuts = {failed + (kept - failed) * part // parts for part in range(1, parts)}
         failed, kept = _bracket(gate, failed, sorted(cuts - {failed}), kept)
@@ -91,7 +91,7 @@ def _together(gate: Gate, whole: Mask, units: list[int], sure: int) -> list[int]
     """Return the first of `units` that can go together: all, or as many as cutting the gap finds, at least `sure`."""
     if sure == len(units) or gate.keeps(without_units(whole, units)):
         return units
-    failed, parts = len(units), gate.together // 2
+    failed, parts = len(units), max(2, gate.together // 2)
     while failed - sure > 1:
         cuts = sorted({sure + (failed - sure) * part // parts for part in range(1, parts)} - {sure})
         kept = [*gate.answers(np.array([without_units(whole, units[:cut]) for cut in cuts])).tolist(), False]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -83,7 +84,7 @@ class Predicate:
     full: Reals
     activation: Activation
 
-    @property
+    @cached_property
     def parsed(self) -> Parsed:
         return parse(self.text)
 
@@ -114,6 +115,11 @@ class Predicate:
         (p(S) = T p(U)) and `tolerance`; a probability of T itself is below the `threshold`.
         """
         return self.answers(logits).kept
+
+    def judged(self, logits: Floats) -> tuple[NDArray[np.bool_], Reals]:
+        """Return `keeps` and `margins` at the cost of one of them."""
+        strict, weak = self._terms(logits)
+        return (strict > 0) & (weak >= 0), np.minimum(strict, weak)
 
     def close(self, logits: Floats) -> NDArray[np.bool_]:
         """Say which rows of `logits` [B, C] rounding could decide, [B]: |margin| <= 1e-4 (1 + max |logit|).
