@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from .check import difference
 from .errors import ModelError, RunError
-from .graph.cut import FEATURES, LEAST, LOGITS, MASK, Part, Proto, extract, masked_head, shapes_of
-from .graph.free_batch import free_batch
+from .graph.cut import FEATURES, LEAST, LOGITS, MASK, Part, Proto, extract, masked_head
+from .graph.fold import rest_of
 from .graph.patches import masked_model
 from .graph.quantization import Quantization, quantization_of
 from .graph.walk import path_nodes
@@ -70,7 +70,7 @@ def open_batched(
     and the reason says so.
     """
     plain, mask = plain_head(opened, split), partial(masked, opened=opened, split=split, removed=removed)
-    mixing = mixes_batch(opened, split)
+    mixing = mixes_batch(opened, split.tensor)
     if mixing:
         return Batched(open_session(mask(plain)), False, f"{mixing} takes its scale from the whole batch")
     if opened.measured.batch_two is not None:
@@ -78,8 +78,7 @@ def open_batched(
         problem = batch_problem(session, split, features)
         return Batched(session, problem is None, problem or "the file's batch is free")
     try:
-        freed = mask(free_batch(plain, split.tensor, shapes_of(plain, opened.measured.values)))
-        session = open_session(freed)
+        session = open_session(batched_graph(opened, split, removed))
         problem = batch_problem(session, split, features)
     except (ModelError, RunError) as error:
         return Batched(open_session(mask(plain)), False, f"the batch is fixed and cannot be freed: {error}")
@@ -90,10 +89,8 @@ def open_batched(
 
 def batched_graph(opened: Opened, split: Split, removed: NDArray[Any] | None = None) -> bytes:
     """Serialise the masked head for many masks; raises ModelError where a fixed batch cannot be freed."""
-    plain = plain_head(opened, split)
-    if opened.measured.batch_two is None:
-        plain = free_batch(plain, split.tensor, shapes_of(plain, opened.measured.values))
-    return masked(plain, opened, split, removed)
+    rest = rest_of(opened.graph.proto, opened.measured, split.tensor, opened.logits.tensor)
+    return masked(rest, opened, split, removed)
 
 
 def quantizations(opened: Opened, split: Split) -> dict[str, Quantization]:
@@ -103,12 +100,12 @@ def quantizations(opened: Opened, split: Split) -> dict[str, Quantization]:
     return {name: quantization for name, quantization in found.items() if quantization}
 
 
-def mixes_batch(opened: Opened, split: Split) -> str | None:
-    """Name an operator of the head that quantises a batch by its common range, or return None.
+def mixes_batch(opened: Opened, source: str) -> str | None:
+    """Name an operator behind a tensor that quantises a batch by its common range, or return None.
 
     On a few masks it can agree with single runs by luck, so the graph decides.
     """
-    path = path_nodes(opened.graph.proto.graph, split.tensor, opened.logits.tensor)
+    path = path_nodes(opened.graph.proto.graph, source, opened.logits.tensor)
     return next((node.op_type for node in path if node.op_type.startswith("Dynamic")), None)
 
 

@@ -155,11 +155,7 @@ class Problem:
 
     def judge(self, masks: Mask, logits: Floats) -> Mask:
         """Do as `keeps` with logits `[B, classes]` that are known already."""
-        exact = logits.astype(np.float64)
-        kept = self.predicate.keeps(exact)
-        for i in np.flatnonzero(self.predicate.close(exact)):
-            kept[i] = self.keeps_alone(masks[i])
-        return kept
+        return self.predicate.settled(logits.astype(np.float64), lambda row: self.keeps_alone(masks[row]))
 
     def keeps_alone(self, mask: Mask) -> bool:
         return bool(self.predicate.keeps(self.score_alone(mask)[None])[0])

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from .check import difference
 from .errors import ModelError, RunError
-from .graph.cut import Part, extract, shapes_of
-from .graph.free_batch import free_batch
+from .graph.cut import Part, extract
+from .graph.fold import rest_of
 from .graph.quantization import Quantization, quantization_of
 from .graph.walk import path_nodes, reads
-from .head import SAME, logits_of
+from .head import SAME, logits_of, mixes_batch
 from .open_model import Opened
 from .runtime.batching import batches, fit_batch
 from .runtime.session import Session
@@ -68,23 +68,17 @@ def open_whole(opened: Opened, *, device: Device = "cpu", threads: int = 0, memo
     alone = opens(plain.SerializeToString(), 1, "")
     most = fit_batch(bytes_alive(opened), device, budget=memory or ACTIVATIONS[device])
     try:
-        refuse_mixing(opened)
+        if mixing := mixes_batch(opened, source):
+            raise ModelError(f"{mixing} takes its scale from the whole batch")
         if opened.measured.batch_two is not None:
             many = opens(plain.SerializeToString(), most, "the file's batch is free")
         else:
-            freed = free_batch(plain, source, shapes_of(plain, opened.measured.values))
+            freed = rest_of(opened.graph.proto, opened.measured, source, logits)
             many = opens(freed.SerializeToString(), most, "the file fixes the batch to 1; it was freed")
         refuse_difference(many, alone)
     except (ModelError, RunError) as error:
         return opens(plain.SerializeToString(), 1, f"one input at a time: {error}")
     return many
-
-
-def refuse_mixing(opened: Opened) -> None:
-    """Raise where an operator quantises a batch by its common range: it can agree with single runs by luck."""
-    for node in path_nodes(opened.graph.proto.graph, opened.picture.name, opened.logits.tensor):
-        if node.op_type.startswith("Dynamic"):
-            raise ModelError(f"{node.op_type} takes its scale from the whole batch")
 
 
 def refuse_difference(many: Whole, alone: Whole) -> None:

@@ -14,9 +14,10 @@ from onnx import helper
 from ..errors import ModelError
 from ..types import Logits, Split, Value
 from .attention import Attention
-from .cut import LOGITS, MASK, Built, assemble, constant, constant_node, logit_nodes
+from .cut import MASK, Built, assemble, constant, constant_node, sizes_read
+from .fold import Reading, finished, info
 from .free_batch import free_batch
-from .walk import SHAPE_READERS, constants_of, downstream, integer, reads
+from .walk import SHAPE_READERS, constants_of, downstream, reads
 
 SUMS = ("ddcam_numerators", "ddcam_numerator", "ddcam_denominators", "ddcam_denominator")
 """Inputs of the folded graph, for R rows of h heads: `[n, h*R*d]`, `[h*R*d]`, `[n, h*R]`, `[h*R]`."""
@@ -37,19 +38,16 @@ def fold_attention(
     rest = assemble(
         proto,
         [*reshape(RATIO, product, found.product), *rest_nodes(proto.graph, found, logits.tensor, shapes, values)],
-        [info(RATIO, (1, heads, rows, width)), *(info(name, shapes[name]) for name in found.sides)],
-        [info(logits.tensor, values[logits.tensor].shape)],
+        [info(RATIO, 1, heads, rows, width), *(info(name, *shapes[name]) for name in found.sides)],
+        [info(logits.tensor, *values[logits.tensor].shape)],
     )
     known = shapes | {name: tuple(tensor.dims) for name, tensor in constants_of(rest.graph).items()}
     freed = free_batch(rest, RATIO, known | {RATIO: (1, heads, rows, width)})
     front, tensors = ratio_nodes(heads, rows, width)
-    reading, more = logit_nodes(logits, None)
     sizes = ((split.count, heads * rows * width), (heads * rows * width,), (split.count, heads * rows), (heads * rows,))
-    inputs = [info(MASK, ("N", split.count)), *map(info, SUMS, sizes), *freed.graph.input[1:]]
-    nodes = [*front, *freed.graph.node, *reading]
-    model = assemble(freed, nodes, inputs, [info(LOGITS, ("N", logits.classes))], [*tensors, *more])
-    content: bytes = model.SerializeToString()
-    return content
+    sums = [info(name, *size) for name, size in zip(SUMS, sizes, strict=True)]
+    inputs = [info(MASK, "N", split.count), *sums, *freed.graph.input[1:]]
+    return finished(freed, front, inputs, tensors, Reading(logits, None))
 
 
 def restricted_shapes(found: Attention, values: Mapping[str, Value]) -> dict[str, tuple[int, ...]]:
@@ -71,19 +69,12 @@ def rest_nodes(
         if not needed.intersection(node.output) or ends.intersection(node.output):
             continue
         if node.op_type in SHAPE_READERS and node.input[0] in values:
-            written = [measured_shape(node, values[node.input[0]].shape)]
+            written = [constant_node(node.output[0], sizes_read(node, values[node.input[0]].shape))]
         else:
             written = restricted(node, found, shapes, values, constants) if node.output[0] in below else [node]
         kept += written[::-1]
         needed.update(name for item in written for name in reads(item))
     return kept[::-1]
-
-
-def measured_shape(node: onnx.NodeProto, shape: tuple[int, ...]) -> onnx.NodeProto:
-    if node.op_type == "Size":
-        return constant_node(node.output[0], np.array(int(np.prod(shape)), np.int64))
-    part = shape[integer(node, "start", 0) : integer(node, "end", len(shape))]
-    return constant_node(node.output[0], np.array(part, np.int64))
 
 
 def restricted(
@@ -177,7 +168,3 @@ def attention_sums(
             strict=True,
         )
     )
-
-
-def info(name: str, shape: Iterable[int | str]) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, list(shape))

@@ -1,8 +1,9 @@
 """What probes go through: what a picture fixes is computed once, and a probe only selects and runs the rest."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import cache, partial
 from typing import Any
 
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from ..check import difference
 from ..errors import ModelError, RunError
 from ..head import SAME, bind_head, mixes_batch, telling_masks
 from ..types import Masks
-from .apart import apart_probe
+from .apart import apart_probe, apart_units
 from .attention import attention_probe
 from .columns import DEAR, few_units, make_columns
 from .folded import folded_probe
@@ -46,10 +47,15 @@ def make_probe(cut: Cut) -> Probe:
 
 def shorter(cut: Cut) -> Iterator[Probe]:
     """Yield the shorter ways that the graph allows, the cheapest probe first."""
-    ways = (apart_probe,) if mixes_batch(cut.opened, cut.split) else (attention_probe, folded_probe, apart_probe)
-    for way in ways:
+    apart = cache(partial(apart_units, cut))
+    ways: list[Callable[[], Iterator[Probe]]] = [
+        lambda: attention_probe(cut),
+        lambda: folded_probe(cut, apart()),
+        lambda: apart_probe(cut, apart()),
+    ]
+    for way in ways[2:] if mixes_batch(cut.opened, cut.split.tensor) else ways:
         try:
-            yield from way(cut)
+            yield from way()
         except (ModelError, RunError):  # this graph cannot be written that way: no rule for a node, a fixed batch
             continue
 

@@ -18,9 +18,8 @@ SELECTING = 9
 """The first operator set that can select (Where); before, a removed unit can only be 0."""
 
 
-def apart_probe(cut: Cut) -> Iterator[Probe]:
+def apart_probe(cut: Cut, apart: "Apart") -> Iterator[Probe]:
     """Select units behind what acts on each of them alone."""
-    apart = apart_units(cut)
     point, each, removed = apart.point, apart.each, apart.removed
     if point.tensor == cut.split.tensor or (removed.any() and cut.opened.graph.opset < SELECTING):
         return

@@ -39,7 +39,11 @@ def make_columns(cut: Cut, probe: Probe) -> Columns | None:
 def columns_graph(cut: Cut, probe: Probe) -> bytes | None:
     """Serialise the head that multiplies the columns of a few units; None where no 1x1 convolution follows them."""
     opened, point = cut.opened, probe.point
-    found = None if mixes_batch(opened, cut.split) else find_pointwise(opened.graph.proto.graph, point, opened.measured)
+    found = (
+        None
+        if mixes_batch(opened, cut.split.tensor)
+        else find_pointwise(opened.graph.proto.graph, point, opened.measured)
+    )
     if (
         found is None
         or probe.kind not in ("whole head", "apart")

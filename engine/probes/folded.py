@@ -18,15 +18,15 @@ from ..graph.fold import (
     unit_rows,
 )
 from ..runtime.binding import Bound
-from .apart import apart_units
+from .apart import Apart
 from .probe import WEIGHTS, Cut, Fixed, Probe, Size
 
 
-def folded_probe(cut: Cut) -> Iterator[Probe]:
+def folded_probe(cut: Cut, apart: Apart) -> Iterator[Probe]:
     """Fold the product of all values of the units where it is the first thing that they meet in."""
-    opened, apart = cut.opened, apart_units(cut)
-    found = find_product(opened.graph.proto.graph, apart.point, opened.measured)
-    if found is None or cut.split.units != "channel":
+    opened, channels = cut.opened, cut.split.units == "channel"
+    found = find_product(opened.graph.proto.graph, apart.point, opened.measured) if channels else None
+    if found is None:
         return
     behind = rest_of(opened.graph.proto, opened.measured, found.output, opened.logits.tensor)
     count, _, width = found.weights.shape

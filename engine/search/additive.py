@@ -81,10 +81,7 @@ def additive_ask(table: Table, predicate: Predicate, confirm: Confirm) -> Ask:
     """
 
     def ask(masks: Mask) -> Mask:
-        kept, close = predicate.answers(table.logits(masks))
-        for row in np.flatnonzero(close):
-            kept[row] = confirm(masks[row])
-        return kept
+        return predicate.settled(table.logits(masks), lambda row: confirm(masks[row]))
 
     return ask
 

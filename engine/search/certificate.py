@@ -6,6 +6,7 @@ import numpy as np
 
 from ..types import Certificate, Floats
 from .gate import Mask
+from .masks import mask_of, without_each
 from .predicate import Predicate
 
 
@@ -24,12 +25,8 @@ def certify(
 
 def masks_of_proof(subset: tuple[int, ...], units: int) -> Mask:
     """Return the masks of S, of nothing, of everything, and of S without each of its units, [|S| + 3, units]."""
-    masks = np.zeros((len(subset) + 3, units), dtype=np.bool_)
-    masks[0, list(subset)] = True
-    masks[2] = True
-    masks[3:] = masks[0]
-    masks[range(3, len(masks)), list(subset)] = False
-    return masks
+    whole, nothing = mask_of(units, list(subset)), np.zeros(units, dtype=np.bool_)
+    return np.concatenate([[whole, nothing, ~nothing], without_each(whole, list(subset))])
 
 
 def certificate_of(kept: Mask, margins: Floats, target: Floats) -> Certificate:

@@ -13,6 +13,7 @@ from .cuts import cuts_at, require_cuts, spare_rivals
 from .few import Few, GaveUp, Units
 from .gate import Budget, Gate, Mask, OutOfBudget
 from .kinds import Reals
+from .masks import mask_of
 from .ordered import ordered, shrink
 from .predicate import BAND, Predicate
 from .program import SAFE, Program, Relaxed, relax, solve, whole
@@ -218,6 +219,4 @@ class _Minimum:
         return self.matrix[np.searchsorted(self.units, [u for u in subset if u in self.units])]
 
     def _mask(self, subset: tuple[int, ...] | NDArray[np.intp]) -> Mask:
-        mask = np.zeros(self.gate.units, dtype=np.bool_)
-        mask[list(subset)] = True
-        return mask
+        return mask_of(self.gate.units, list(subset))

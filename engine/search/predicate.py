@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple
@@ -135,6 +136,13 @@ class Predicate:
         # Written so that NaN is close: the canonical run shall say.
         close = ~(np.abs(np.minimum(strict, weak)) > BAND * (1 + largest))
         return Answers((strict > 0) & (weak >= 0), close)
+
+    def settled(self, logits: Floats, confirm: Callable[[int], bool]) -> NDArray[np.bool_]:
+        """Return `keeps`, with `confirm` deciding the rows that rounding could decide."""
+        kept, close = self.answers(logits)
+        for row in np.flatnonzero(close):
+            kept[row] = confirm(int(row))
+        return kept
 
     def _terms(self, logits: Floats) -> Terms:
         # One memory layout, so that a row gives the same bits alone and in a batch.

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ..errors import OptionError
 from .gate import Ask, Gate, Mask
+from .masks import without_units
 
 Subset = tuple[int, ...]
 Find = Callable[[Mask], Subset | None]
@@ -41,7 +42,8 @@ def several(find: Find, units: int, count: int, finds: int = FINDS) -> Several:
     """
     if count < 1:
         raise OptionError(f"expected a count of 1 subset or more, got {count}")
-    found = _disjoint(find, units, count)
+    everything = np.ones(units, dtype=np.bool_)
+    found = _disjoint(find, everything, count)
     disjoint = len(found)
     if disjoint == count or not disjoint:
         return Several(tuple(found), disjoint, not disjoint, disjoint + (disjoint < count))
@@ -52,7 +54,7 @@ def several(find: Find, units: int, count: int, finds: int = FINDS) -> Several:
         forbidden = stack.pop()
         subset = next((known for known in found if forbidden.isdisjoint(known)), None)
         if subset is None:
-            subset = find(_without(units, forbidden))
+            subset = find(without_units(everything, list(forbidden)))
             searches += 1
             if subset is None:
                 continue
@@ -63,12 +65,12 @@ def several(find: Find, units: int, count: int, finds: int = FINDS) -> Several:
     return Several(tuple(found), disjoint, not stack, searches)
 
 
-def _disjoint(find: Find, units: int, count: int) -> list[Subset]:
+def _disjoint(find: Find, everything: Mask, count: int) -> list[Subset]:
     """Find up to `count` subsets, each among the units that no earlier one has."""
     found: list[Subset] = []
     used: set[int] = set()
     while len(found) < count:
-        subset = find(_without(units, used))
+        subset = find(without_units(everything, list(used)))
         if subset is None:
             break
         found.append(subset)
@@ -101,9 +103,3 @@ def within(ask: Ask, batch: int, run: Callable[[Gate], Subset], order: NDArray[n
         return tuple(places[list(run(gate))].tolist())
 
     return find
-
-
-def _without(units: int, forbidden: frozenset[int] | set[int]) -> Mask:
-    mask = np.ones(units, dtype=np.bool_)
-    mask[list(forbidden)] = False
-    return mask
