@@ -10,11 +10,12 @@ from .errors import CheckError
 from .preprocess import from_pixels, prepare
 from .types import Floats, PictureInput, Preprocessing
 
-TOLERANCE = {"float64": 1e-4, "float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1, "int8": 1e-1, "uint8": 1e-1}
+TOLERANCE = {"float64": 1e-4, "float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1, "int8": 2e-1, "uint8": 2e-1}
 """Largest difference relative to the largest logit, by the coarsest precision on the way.
 
 A cut changes what the runtime fuses. In float32 that is rounding; in float16 it is three digits; in 8 bit an
-activation moves by a step, which the logits of the following layers show as up to a few hundredths.
+activation moves by a step, which the logits of the following layers show as up to a few hundredths, and as 0.12 in
+one logit of 15 of a random network of 8 channels (ONNX Runtime 1.32); what is cut wrongly is off by 1.
 """
 DIGITS = 1e-12
 
