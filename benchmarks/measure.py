@@ -29,7 +29,8 @@ PRESERVE = ("top1", "confidence:0.9")
 ROUNDS, TIMED = 3, 3
 """How often an explanation and a plain prediction, and a probe of the straightforward way, are timed a picture."""
 PAUSE = 0.01
-"""Seconds before a measurement, in which the threads of the session measured before stop waiting for work."""
+"""Seconds before a measurement, in which the threads of the session measured before stop waiting for work: ONNX
+Runtime's spin for that long, and would take a core from a search that runs on all of them."""
 LONGEST = 20.0
 """Seconds that the straightforward way may take to be run in full."""
 
@@ -146,6 +147,7 @@ def measure_picture(bench: Bench, inputs: NDArray[Any], preserve: str) -> Record
 
 def explained(bench: Bench, inputs: NDArray[Any], features: NDArray[Any], preserve: str) -> tuple[float, Attribution]:
     """Return the seconds of folding, which the answer counts as part of the search, and the answer."""
+    time.sleep(PAUSE)
     bench.model.features(inputs)  # what runs just before in an explanation, and leaves the caches as it does
     problem = bench.problem(inputs, features, preserve)
     return problem.folding_seconds, dd_cam(problem)

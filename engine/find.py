@@ -69,7 +69,7 @@ def find_alone(problem: Problem) -> Found:
 def certificate_for(problem: Problem, subset: tuple[int, ...], seek: str) -> Certificate:
     """Certify a subset that suffices, or one that is necessary. Cost: |S| + 2 canonical runs."""
     prove = certify if seek == "sufficient" else certify_contrast
-    return prove(subset, problem.units, problem.score_alone, problem.predicate)
+    return prove(subset, problem.units, problem.score_each_alone, problem.predicate)
 
 
 class Finder:
@@ -112,10 +112,8 @@ class Finder:
         budget = Budget(question.probes, question.seconds) if limited else None
         together = TOGETHER if self.table is not None else problem.model.probe.together
         gate = Gate(self.ask, problem.units, self.batch, order=self.order, budget=budget, together=together)
-        ends = np.array([np.zeros(problem.units, np.bool_), np.ones(problem.units, np.bool_)])
-        kept = problem.predicate.keeps(np.stack([problem.score_alone(mask) for mask in ends]))
-        for mask, yes in zip(ends, ~kept[::-1] if question.seek == "necessary" else kept, strict=True):
-            gate.remember(mask, bool(yes))
+        full, empty = problem.predicate.keeps(np.array([problem.logits, problem.logits_without])).tolist()
+        gate.remember(*((not empty, not full) if question.seek == "necessary" else (full, empty)))
         return gate
 
     def search(self) -> Search:
@@ -139,7 +137,7 @@ class Finder:
         masks = np.concatenate(
             [mask_of(self.problem.units, list(subset))[None], random_masks(self.problem.units, 8) > 0]
         )
-        expected = np.stack([self.problem.score_alone(mask) for mask in masks])
+        expected = self.problem.score_each_alone(masks)
         allowed = BAND * (1 + np.abs(expected).max(axis=1))
         return bool((np.abs(self.table.logits(masks) - expected).max(axis=1) <= allowed).all())
 

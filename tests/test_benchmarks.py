@@ -78,6 +78,16 @@ def test_certified_counts_every_answer(
     assert cells(printed, "all") == [["all", *map(str, (total, total, total, 0, 0, 0))]]
 
 
+def test_minimum_is_never_larger_than_what_another_search_keeps(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script("minimum", monkeypatch, "--pictures", "1", MODEL).main()
+    for line in cells(capsys.readouterr().out, MODEL):
+        assert line[2:5] == ["1", "1 (100%)", "0"]
+        assert line[-1] == "0"
+        assert all(float(kept) >= float(line[7]) for kept in line[8:-1])
+
+
 def test_explain_cost_and_compatibility_print_a_line_per_model(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -24,7 +24,7 @@ def apart_probe(cut: Cut, apart: "Apart") -> Iterator[Probe]:
     if point.tensor == cut.split.tensor or (removed.any() and cut.opened.graph.opset < SELECTING):
         return
     head = open_batched(cut.opened, point, each(cut.features), cut.open, removed)
-    strengths, size = partial(means, point=point, removed=removed), cut.size(point.tensor)
+    strengths, size = strengths_at(point, removed), cut.size(point.tensor)
     yield Probe(
         "apart",
         head.session,
@@ -61,12 +61,21 @@ def apart_units(cut: Cut) -> Apart:
     )
 
 
-def means(prepared: Fixed, point: Split, removed: NDArray[Any]) -> NDArray[Any]:
-    """Return the mean of each channel at `point`, less that of a removed one; of cells and tokens the length."""
-    values = prepared[FEATURES].astype(np.float64) - removed
+def strengths_at(point: Split, removed: NDArray[Any]) -> Callable[[Fixed], NDArray[Any]]:
+    """Return what tells how strong units are at `point`.
+
+    Of a channel the mean, less that of a removed one; of cells and tokens the length.
+    """
+    if point.units != "channel":
+        return partial(lengths, point=point, removed=removed)
+    others = tuple(axis for axis in range(len(point.shape)) if axis != point.unit_axis)
+    without = np.broadcast_to(removed, point.shape).mean(axis=others)  # once a model
+    return lambda prepared: np.asarray(prepared[FEATURES].mean(axis=others, dtype=np.float32) - without)
+
+
+def lengths(prepared: Fixed, point: Split, removed: NDArray[Any]) -> NDArray[Any]:
+    values = np.square(prepared[FEATURES].astype(np.float64) - removed)[0]
     if point.units == "cell":
-        return np.asarray(np.sqrt(np.square(values[0]).sum(axis=point.unit_axis - 1))).ravel()
-    units = np.moveaxis(values[0], point.unit_axis - 1, 0).reshape(point.shape[point.unit_axis], -1)
-    if point.units == "token":
-        return np.delete(np.sqrt(np.square(units).sum(axis=1)), list(point.fixed))
-    return np.asarray(units.mean(axis=1))
+        return np.asarray(np.sqrt(values.sum(axis=point.unit_axis - 1))).ravel()
+    units = np.moveaxis(values, point.unit_axis - 1, 0).reshape(point.shape[point.unit_axis], -1)
+    return np.asarray(np.delete(np.sqrt(units.sum(axis=1)), list(point.fixed)))

@@ -1,7 +1,6 @@
 """The whole head, or for patches the whole model: nothing is computed beforehand."""
 
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 
@@ -9,13 +8,13 @@ from ..baseline import strengths_of_patches
 from ..graph.cut import FEATURES
 from ..head import open_batched
 from ..whole import bytes_alive
-from .apart import means
+from .apart import strengths_at
 from .probe import Cut, Probe, Size
 
 
 def whole_head(cut: Cut) -> Probe:
     head = open_batched(cut.opened, cut.split, cut.features, cut.open)
-    strengths = partial(means, point=cut.split, removed=np.zeros(()))
+    strengths = strengths_at(cut.split, np.zeros(()))
     size = cut.size(cut.split.tensor)
     return Probe(
         "whole head", head.session, head.batchable, head.reason, cut.split, lambda x: {FEATURES: x}, size, strengths

@@ -71,7 +71,7 @@ class Table:
     def logits(self, masks: Mask) -> Reals:
         """Return `[B, C]`. Cost: a matrix product with the rows of the units that any of the masks keeps."""
         used = np.flatnonzero(masks.any(axis=0))
-        return np.asarray(self.bias + masks[:, used].astype(np.float64) @ self.rows(used))
+        return np.asarray(self.bias + (masks[:, used] * self.strengths[used]) @ self.effects[used])
 
 
 def additive_ask(table: Table, predicate: Predicate, confirm: Confirm) -> Ask:

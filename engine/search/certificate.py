@@ -6,7 +6,6 @@ import numpy as np
 
 from ..types import Certificate, Floats
 from .gate import Mask
-from .masks import mask_of, without_each
 from .predicate import Predicate
 
 
@@ -15,18 +14,23 @@ def certify(
 ) -> Certificate:
     """Ask about the subset S, every S without one unit, the empty and the full set, one mask at a time.
 
-    `logits_of` is the canonical run: one mask [units] to logits [C]. Nothing is taken from the search.
-    The empty subset is minimal, as there is nothing to drop. Cost: |S| + 3 canonical runs.
+    `logits_of` gives the canonical runs: masks [B, units] to logits [B, C], a run for each with that mask alone.
+    Nothing is taken from the search. The empty subset is minimal, as there is nothing to drop.
+    Cost: |S| + 3 canonical runs.
     """
     masks = masks_of_proof(subset, units)
-    logits = np.stack([np.asarray(logits_of(mask)) for mask in masks])
+    logits = logits_of(masks)
     return certificate_of(*predicate.judged(logits), logits[:, predicate.target])
 
 
 def masks_of_proof(subset: tuple[int, ...], units: int) -> Mask:
     """Return the masks of S, of nothing, of everything, and of S without each of its units, [|S| + 3, units]."""
-    whole, nothing = mask_of(units, list(subset)), np.zeros(units, dtype=np.bool_)
-    return np.concatenate([[whole, nothing, ~nothing], without_each(whole, list(subset))])
+    masks, each = np.zeros((len(subset) + 3, units), dtype=np.bool_), list(subset)
+    masks[0, each] = True
+    masks[2] = True
+    masks[3:] = masks[0]
+    masks[np.arange(3, len(masks)), each] = False
+    return masks
 
 
 def certificate_of(kept: Mask, margins: Floats, target: Floats) -> Certificate:

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 
-import numpy as np
-
 from ..types import Certificate, Floats
 from .certificate import certificate_of, masks_of_proof
 from .gate import Ask, Mask
@@ -43,13 +41,14 @@ def certify_contrast(
 ) -> Certificate:
     """Ask about U without R, and with each unit of R left in, one mask at a time: the certificate of the opposite.
 
-    `logits_of` is the canonical run: one mask [units] to logits [C]. Nothing is taken from the search. Every
-    field is that of `certify` with "the predicate holds" read as "removing R loses the predicate": `sufficient` is that
-    U without R is not kept, `minimal` that it is with any one unit of R left in, `empty_keeps` that U itself is not
-    kept. Margins have the opposite sign (0 may be either way); `margin_full` is that of removing everything. Logits
-    are those of the target without R, and without R but one. Cost: |R| + 3 canonical runs.
+    `logits_of` gives the canonical runs: masks [B, units] to logits [B, C], a run for each with that mask alone.
+    Nothing is taken from the search. Every field is that of `certify` with "the predicate holds" read as "removing R
+    loses the predicate": `sufficient` is that U without R is not kept, `minimal` that it is with any one unit of R left
+    in, `empty_keeps` that U itself is not kept. Margins have the opposite sign (0 may be either way); `margin_full` is
+    that of removing everything. Logits are those of the target without R, and without R but one.
+    Cost: |R| + 3 canonical runs.
     """
     masks = ~masks_of_proof(removed, units)
-    logits = np.stack([np.asarray(logits_of(mask)) for mask in masks])
+    logits = logits_of(masks)
     kept, margins = predicate.judged(logits)
     return certificate_of(~kept, -margins, logits[:, predicate.target])

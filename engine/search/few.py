@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .kinds import Reals
-from .program import Program, Relaxed
+from .program import Box, Program, Relaxed
 
 Units = NDArray[np.intp]
 Pick = Callable[[list[int], Units], int | None]
@@ -30,10 +30,13 @@ class Few:
         self._program, self._pick, self._go_on = program, pick, go_on
         self._left = branches
 
-    def find(self, size: int, slack: float, relaxed: Relaxed | None = None) -> tuple[int, ...] | None:
-        """Return the first kept subset of `size` units, or None where there is none; raises GaveUp."""
+    def find(self, size: int, slack: float, box: Box, relaxed: Relaxed | None = None) -> tuple[int, ...] | None:
+        """Return the first kept subset of `size` units in a box, or None where there is none; raises GaveUp."""
         self._slack, self._relaxed = slack, relaxed
-        found = self._extend([], np.arange(len(self._program.matrix)), size)
+        sure, units = np.flatnonzero(box.low), np.flatnonzero(box.free)
+        if size <= len(sure):  # the last of them is left open, for a subset has to be completed to be asked about
+            sure, units = sure[:-1], sure[-1:]
+        found = self._extend(sure.tolist(), units, size - len(sure)) if size > len(sure) else None
         return None if found is None else tuple(sorted(found))
 
     def _extend(self, chosen: list[int], open_units: Units, size: int) -> list[int] | None:

@@ -65,20 +65,29 @@ class Gate:
         self.units = units
         self.batch = batch
         self.together = together
-        self.order: Units = np.arange(units) if order is None else _checked(order, units)
+        self.order: Units = np.arange(units) if order is None else np.asarray(order, dtype=np.intp)
+        self._places = self.order if order is None else _places(self.order, units)
         self.probes = 0
         self.batches = 0
         self.smallest: Mask | None = None
         self._size = units + 1
         self._known: dict[bytes, bool] = {}
+        self._ends: tuple[bool, bool] | None = None
         self._budget = budget
         self._started = time.perf_counter()
 
-    def remember(self, mask: Mask, kept: bool) -> None:
-        """Take an answer that is known already, so that it is not asked for."""
-        self._known[np.packbits(mask).tobytes()] = kept
-        if kept:
-            self._note(mask)
+    def remember(self, full: bool, empty: bool) -> None:
+        """Take what is known already of the full set and of the empty set, so that it is not asked for."""
+        self._ends = full, empty
+        masks = self._end_masks()
+        self._known.update(zip(_keys(masks), self._ends, strict=True))
+        for mask, kept in zip(masks, self._ends, strict=True):
+            if kept:
+                self._note(mask)
+
+    def prefixes(self, lengths: list[int]) -> Mask:
+        """Return the masks of so many units from the start of the order, [B, units]."""
+        return np.asarray(self._places < np.array(lengths)[:, None])
 
     def keeps(self, mask: Mask) -> bool:
         """Say whether the subset `mask` [units] satisfies the predicate. Cost: one probe."""
@@ -107,19 +116,20 @@ class Gate:
 
     def ends(self) -> tuple[bool, bool]:
         """Ask about the full set and the empty set, together and whatever the budget says."""
-        budget, self._budget = self._budget, None
+        if self._ends is None:
+            budget, self._budget = self._budget, None
+            full, empty = self.answers(self._end_masks()).tolist()
+            self._budget, self._ends = budget, (full, empty)
+        return self._ends
+
+    def _end_masks(self) -> Mask:
         both = np.zeros((2, self.units), dtype=np.bool_)
         both[0] = True
-        full, empty = self.answers(both).tolist()
-        self._budget = budget
-        return full, empty
+        return both
 
     def _settle(self, masks: Mask) -> list[bool]:
         """Answer at most a batch of masks; what was asked before comes from memory."""
-        known = self._known
-        packed = np.packbits(masks, axis=1)
-        data, width = packed.tobytes(), packed.shape[1]
-        keys = [data[at : at + width] for at in range(0, len(data), width)]
+        known, keys = self._known, _keys(masks)
         fresh = {key: row for row, key in enumerate(keys) if key not in known}
         if fresh:
             self._put(list(fresh), masks if len(fresh) == len(keys) else masks[list(fresh.values())])
@@ -162,9 +172,17 @@ def _blocks(masks: Iterable[Mask], most: int) -> Iterator[Mask]:
         yield np.array(block)
 
 
-def _checked(order: NDArray[np.integer], units: int) -> Units:
-    """Return `order` as it is if it names every unit once; OptionError if not."""
-    ranked = np.asarray(order, dtype=np.intp)
-    if not np.array_equal(np.sort(ranked), np.arange(units)):
-        raise OptionError(f"expected an order that names each of {units} units once, got {ranked.shape} {ranked}")
-    return ranked
+def _keys(masks: Mask) -> list[bytes]:
+    packed = np.packbits(masks, axis=1)
+    data, width = packed.tobytes(), packed.shape[1]
+    return [data[at : at + width] for at in range(0, len(data), width)]
+
+
+def _places(order: Units, units: int) -> Units:
+    """Return where in the order each unit stands; OptionError if it does not name every unit once."""
+    places = np.full(units, -1)
+    if order.shape == (units,) and order.min(initial=0) >= 0 and order.max(initial=0) < max(1, units):
+        places[order] = np.arange(units)
+    if places.min(initial=0) < 0:
+        raise OptionError(f"expected an order that names each of {units} units once, got {order.shape} {order}")
+    return places

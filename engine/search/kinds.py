@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from ..types import Activation
 
 Reals = NDArray[np.float64]
+NEVER: Reals = np.array(np.inf)
+"""A margin that decides nothing."""
 
 
 class Scores(NamedTuple):
@@ -35,7 +37,7 @@ class Decision(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """The two margins of a probe, each [B] in logit units: kept means `strict > 0` and `weak >= 0`."""
+    """The two margins of a probe, each [B] in logit units, or NEVER: kept means `strict > 0` and `weak >= 0`."""
 
     strict: Reals
     weak: Reals
@@ -47,8 +49,8 @@ class Kind:
 
     `read` turns what is behind the colon into a number (ValueError: it is none); `misfit` and `broken` say why a
     head, or a decision, cannot be asked so (a sentence whose subject is the predicate), else None; `terms` gives
-    the margins of rows of logits [B, C]; `weighs` tells whose drop says how much a unit matters: the target's
-    logit, or the margin itself where the predicate can be lost while that logit rises.
+    the margins of rows of logits [B, C] against the `bar` that the number sets; `weighs` tells whose drop says how much
+    a unit matters: the target's logit, or the margin itself where the predicate can be lost while that logit rises.
     """
 
     usage: str
@@ -57,6 +59,7 @@ class Kind:
     broken: Callable[[Decision, float], str | None]
     terms: Callable[[Decision, float, Reals], Terms]
     weighs: Literal["logit", "margin"]
+    bar: Callable[[Decision, float], float] = lambda _, number: number
 
 
 # ----- how arguments are read -----
@@ -199,9 +202,14 @@ def _label(_: Decision, index: float, logits: Reals) -> Terms:
 
 
 def _on_top(target: int, logits: Reals) -> Terms:
-    before = logits[:, :target].max(axis=1, initial=-np.inf)
-    after = logits[:, target + 1 :].max(axis=1, initial=-np.inf)
-    return Terms(logits[:, target] - np.maximum(before, after), _never(logits))
+    return Terms(logits[:, target] - _rivals(target, logits).max(axis=1), NEVER)
+
+
+def _rivals(target: int, logits: Reals) -> Reals:
+    """Return the logits with that of the target out of the way."""
+    rivals = logits.copy()
+    rivals[:, target] = -np.inf
+    return rivals
 
 
 def _topk(asked: Decision, count: float, logits: Reals) -> Terms:
@@ -210,30 +218,30 @@ def _topk(asked: Decision, count: float, logits: Reals) -> Terms:
     best = np.partition(rivals, place, axis=1)[:, place]
     # A partition puts NaN last, as if it were the best rival; it must not look like an ordinary number.
     best = np.where(np.isnan(rivals).any(axis=1), np.nan, best)
-    return Terms(logits[:, asked.target] - best, _never(logits))
+    return Terms(logits[:, asked.target] - best, NEVER)
 
 
-def _confidence(asked: Decision, share: float, logits: Reals) -> Terms:
-    weak = log_odds(asked, logits) - least_log_odds(asked, share)
+def _confidence(asked: Decision, least: float, logits: Reals) -> Terms:
+    lead, odds = _lead_and_odds(asked, logits)
     on_top = asked.target == asked.full.argmax()
-    return Terms(_on_top(asked.target, logits).strict if on_top else _never(logits), weak)
+    return Terms(lead if on_top else NEVER, odds - least)
 
 
-def _threshold(asked: Decision, share: float, logits: Reals) -> Terms:
+def _threshold(asked: Decision, edge: float, logits: Reals) -> Terms:
     """A probability of exactly T is on the lower side, so that the full set never fails."""
-    above = logits[:, asked.target] - edge_logit(share)
-    if asked.full[asked.target] > edge_logit(share):
-        return Terms(above, _never(logits))
-    return Terms(_never(logits), -above)
+    above = logits[:, asked.target] - edge
+    if asked.full[asked.target] > edge:
+        return Terms(above, NEVER)
+    return Terms(NEVER, -above)
 
 
-def _multilabel(asked: Decision, share: float, logits: Reals) -> Terms:
-    above, chosen = logits - edge_logit(share), asked.full > edge_logit(share)
+def _multilabel(asked: Decision, edge: float, logits: Reals) -> Terms:
+    above, chosen = logits - edge, asked.full > edge
     return Terms(above[:, chosen].min(axis=1, initial=np.inf), -above[:, ~chosen].max(axis=1, initial=-np.inf))
 
 
 def _tolerance(asked: Decision, distance: float, logits: Reals) -> Terms:
-    return Terms(_never(logits), distance - np.abs(logits[:, asked.target] - asked.full[asked.target]))
+    return Terms(NEVER, distance - np.abs(logits[:, asked.target] - asked.full[asked.target]))
 
 
 def least_log_odds(asked: Decision, share: float) -> float:
@@ -250,12 +258,18 @@ def log_odds(asked: Decision, logits: Reals) -> Reals:
 
     The probability itself says little near 1: there a whole logit is less than the rounding band.
     """
-    target = logits[:, asked.target]
-    if asked.activation == "sigmoid":
-        return target
-    rivals = np.delete(logits, asked.target, axis=1)
+    return _lead_and_odds(asked, logits)[1]
+
+
+def _lead_and_odds(asked: Decision, logits: Reals) -> tuple[Reals, Reals]:
+    """Return the target's lead over the best rival, and its log-odds."""
+    target, rivals = logits[:, asked.target], _rivals(asked.target, logits)
     most = rivals.max(axis=1, keepdims=True)
-    return np.asarray(target - most[:, 0] - np.log(np.exp(rivals - most).sum(axis=1)))
+    lead = target - most[:, 0]
+    if asked.activation == "sigmoid":
+        return lead, target
+    rivals -= most
+    return lead, lead - np.log(np.exp(rivals, out=rivals).sum(axis=1))
 
 
 def edge_logit(share: float) -> float:
@@ -263,20 +277,20 @@ def edge_logit(share: float) -> float:
     return float(np.log(share) - np.log1p(-share))
 
 
-def _never(logits: Reals) -> Reals:
-    """Return a margin that decides nothing."""
-    return np.full(len(logits), np.inf)
+def _edge(_: Decision, share: float) -> float:
+    return edge_logit(share)
 
 
+_SHARE = "confidence:T (0 < T <= 1)"
 _EDGE = "0 < T < 1, 0.5 where no T is given"
 
 KINDS: dict[str, Kind] = {
     "top1": Kind("top1", _read_nothing, _needs_rivals, _target_on_top, _top1, "logit"),
-    "confidence": Kind("confidence:T (0 < T <= 1)", _read_share, _needs_probability, _always, _confidence, "logit"),
+    "confidence": Kind(_SHARE, _read_share, _needs_probability, _always, _confidence, "logit", least_log_odds),
     "topk": Kind("topk:K (K >= 1)", _read_count, _needs_more_than, _among_the_best, _topk, "logit"),
     "label": Kind("label:NAME", _read_index, _needs_class, _class_on_top, _label, "logit"),
-    "threshold": Kind(f"threshold:T ({_EDGE})", _read_edge, _needs_sigmoid, _always, _threshold, "margin"),
-    "multilabel": Kind(f"multilabel:T ({_EDGE})", _read_edge, _needs_sigmoid, _always, _multilabel, "margin"),
+    "threshold": Kind(f"threshold:T ({_EDGE})", _read_edge, _needs_sigmoid, _always, _threshold, "margin", _edge),
+    "multilabel": Kind(f"multilabel:T ({_EDGE})", _read_edge, _needs_sigmoid, _always, _multilabel, "margin", _edge),
     "tolerance": Kind("tolerance:E (E > 0)", _read_distance, _fits_all, _always, _tolerance, "margin"),
 }
 """Probabilities of threshold and multilabel are those of sigmoids; tolerance is in the units of the score."""

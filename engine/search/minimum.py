@@ -16,7 +16,7 @@ from .kinds import Reals
 from .masks import mask_of
 from .ordered import ordered, shrink
 from .predicate import BAND, Predicate
-from .program import SAFE, Program, Relaxed, relax, solve, whole
+from .program import SAFE, Box, NoSolution, Program, Relaxed, relax, solve, whole
 
 ROWS = 64
 """Subsets per matrix product."""
@@ -97,6 +97,7 @@ class _Minimum:
         self.gate = Gate(self.ask, table.units, ROWS)
         self.program = Program(self.matrix, bias, spare_rivals(predicate))
         self.relaxed: Relaxed | None = None
+        self.box = Box.open(len(self.units))
         self.best: tuple[int, ...] = ()
         self.bound, self.deadline = 1, 0.0
         self._largest = -np.sort(-np.abs(self.matrix).max(axis=1, initial=0))
@@ -126,17 +127,32 @@ class _Minimum:
     def tighten(self) -> None:
         """Bound by the relaxation, cut where its solution breaks the predicate, and round it to better subsets."""
         for _ in range(ROUNDS):
-            relaxed = relax(self.program, self.slack(), max(self.time_left(), SAFE))
+            relaxed = self._relax()
             if relaxed is None:
                 return
-            self.relaxed = relaxed
-            self.bound = max(self.bound, whole(relaxed.bound))
             logits = self.bias + relaxed.x @ self.matrix
             self._round(relaxed.x - SAFE * relaxed.extra)
             if len(self.best) <= self.bound or self.time_left() <= 0:
                 return
             if not self._cut(self._edge(logits), logits):
                 return
+
+    def _relax(self) -> Relaxed | None:
+        """Relax, and leave units out of the box that no better answer has; None where the bound or the time is reached.
+
+        The box holds every better answer, so that its bound says nothing beyond the size of the best one.
+        """
+        most = len(self.best)
+        try:
+            relaxed = relax(self.program, self.slack(), max(self.time_left(), SAFE), self.box)
+        except NoSolution:
+            self.bound = most
+            return None
+        if relaxed is None:
+            return None
+        self.bound = max(self.bound, min(whole(relaxed.bound), most))
+        self.relaxed, self.box = relaxed, relaxed.closer(most - 1)
+        return None if self.bound == most else relaxed
 
     def solve(self) -> None:
         """Solve the integer program, again and again while its answers are no kept subsets."""
@@ -164,7 +180,7 @@ class _Minimum:
         few = Few(self.program, self._pick, BRANCHES, lambda: self.time_left() > 0)
         for size in range(self.bound, min(most, len(self.best) - 1) + 1):
             try:
-                found = few.find(size, self.slack(), self.relaxed)
+                found = few.find(size, self.slack(), self.box, self.relaxed)
             except GaveUp:
                 return
             if found:

@@ -44,8 +44,7 @@ def _narrow(gate: Gate, failed: int, kept: int) -> int:
 
 def _bracket(gate: Gate, failed: int, lengths: list[int], kept: int) -> tuple[int, int]:
     """Return the shortest kept prefix out of `lengths`, else `kept`, and the next shorter one after `failed`."""
-    prefixes = np.array([mask_of(gate.units, gate.order[:length]) for length in lengths])
-    answers = [*gate.answers(prefixes).tolist(), True]
+    answers = [*gate.answers(gate.prefixes(lengths)).tolist(), True]
     won = answers.index(True)
     return [failed, *lengths][won], [*lengths, kept][won]
 

@@ -89,6 +89,11 @@ class Predicate:
     def parsed(self) -> Parsed:
         return parse(self.text)
 
+    @cached_property
+    def _bar(self) -> float:
+        kind, value = self.parsed
+        return KINDS[kind].bar(self.decision, value)
+
     @property
     def decision(self) -> Decision:
         return Decision(self.target, self.full, self.activation)
@@ -132,7 +137,7 @@ class Predicate:
     def answers(self, logits: Floats) -> Answers:
         """Return `keeps` and `close` at the cost of one of them."""
         strict, weak = self._terms(logits)
-        largest = np.maximum(logits.max(axis=1), -logits.min(axis=1)).astype(np.float64)
+        largest = np.abs(logits).max(axis=1).astype(np.float64)
         # Written so that NaN is close: the canonical run shall say.
         close = ~(np.abs(np.minimum(strict, weak)) > BAND * (1 + largest))
         return Answers((strict > 0) & (weak >= 0), close)
@@ -147,9 +152,8 @@ class Predicate:
     def _terms(self, logits: Floats) -> Terms:
         # One memory layout, so that a row gives the same bits alone and in a batch.
         rows = np.ascontiguousarray(logits, dtype=np.float64)
-        kind, value = self.parsed
         with np.errstate(invalid="ignore"):
-            return KINDS[kind].terms(self.decision, value, rows)
+            return KINDS[self.parsed.kind].terms(self.decision, self._bar, rows)
 
 
 def probabilities(logits: Floats, activation: Activation) -> Reals:

@@ -1,6 +1,7 @@
 """The integer program of a minimum over an additive head: its rows, its relaxation, its exact solution."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,9 @@ from .kinds import Reals
 
 SAFE = 1e-6
 """What a solver may be off by, in logit units and in units: far below the rounding band and far below one unit."""
+
+INFEASIBLE = 2
+"""What scipy says of a program without a solution."""
 
 
 class Program:
@@ -63,11 +67,35 @@ class Program:
         return np.vstack([system, count]), np.append(need, -float(self.spare))
 
 
+class NoSolution(Exception):  # noqa: N818 - not an error: the best subset so far is the minimum
+    """No better answer is left in the box."""
+
+
+class Box(NamedTuple):
+    """The least and the most that is left of each unit, both [n] of 0 and 1: what a better answer may have."""
+
+    low: Reals
+    high: Reals
+
+    @classmethod
+    def open(cls, units: int) -> "Box":
+        return cls(np.zeros(units), np.ones(units))
+
+    def beside(self, others: int) -> "Box":
+        """Add columns of which nothing is known."""
+        return Box(np.append(self.low, np.zeros(others)), np.append(self.high, np.ones(others)))
+
+    @property
+    def free(self) -> NDArray[np.bool_]:
+        return np.asarray(self.low < self.high)
+
+
 @dataclass(frozen=True)
 class Relaxed:
-    """The linear relaxation: x [n] in [0, 1], a proven lower bound, what taking a unit adds to it, and one row.
+    """The linear relaxation: x [n] in the box, a proven lower bound there, what taking a unit adds to it, and one row.
 
-    Every solution of the program meets `row @ x >= need`, the rows weighed by the solver's dual prices.
+    Every solution of the program, also outside of the box, meets `row @ x >= need`, the rows weighed by the solver's
+    dual prices.
     """
 
     x: Reals
@@ -75,32 +103,66 @@ class Relaxed:
     extra: Reals
     row: Reals
     need: float
+    box: Box
+
+    def closer(self, most: int) -> Box:
+        """Return the box without what no solution of at most `most` units in it has, by the price of each unit."""
+        room = most - self.bound + SAFE
+        low, high = self.box
+        return Box(np.where(-self.extra > room, high, low), np.where(self.extra > room, low, high))
 
 
-def relax(program: Program, slack: float, seconds: float) -> Relaxed | None:
-    """Solve the relaxation; None where the time is over.
+def relax(program: Program, slack: float, seconds: float, box: Box) -> Relaxed | None:
+    """Solve the relaxation in a box; None where the time is over, NoSolution where the box holds none.
 
     The bound is computed from the dual prices, which prove it whatever the solver's tolerances are: for
-    prices p >= 0 no x costs less than `p h + sum min(0, cost - p G)`.
+    prices p >= 0 no x costs less than `p h + min (cost - p G) x` over the box.
     """
-    units = len(program.matrix)
     system, need = program.system(slack)
+    units = len(program.matrix)
     cost = np.zeros(system.shape[1])
     cost[:units] = 1
-    found = linprog(cost, A_ub=-system, b_ub=-need, bounds=(0, 1), method="highs", options={"time_limit": seconds})
-    if found.status != 0 or found.x is None:
+    limits = box.beside(len(cost) - units)
+    found = _solve_free(cost, system, need, limits, seconds)
+    if found is None:
         return None
-    prices = np.maximum(0, -found.ineqlin.marginals)
+    x, prices = found
     extra = cost - prices @ system
     least = float(prices @ need)
-    lead = np.minimum(extra[units:], 0).sum()
     return Relaxed(
-        x=found.x[:units],
-        bound=least + float(np.minimum(extra, 0).sum()),
+        x=x[:units],
+        bound=least + float(np.where(extra < 0, extra * limits.high, extra * limits.low).sum()),
         extra=extra[:units],
         row=1 - extra[:units],
-        need=least + float(lead),
+        need=least + float(np.minimum(extra[units:], 0).sum()),
+        box=box,
     )
+
+
+def _solve_free(cost: Reals, system: Reals, need: Reals, limits: Box, seconds: float) -> tuple[Reals, Reals] | None:
+    """Return a solution and the prices of the rows, or None.
+
+    The solver sees the free columns only: with 26 of 1242 left, a program of 70 rows took it 5 ms instead of 70.
+    """
+    x, free, left = limits.low.copy(), limits.free, need - system @ limits.low
+    if not free.any():
+        if (left > SAFE).any():
+            raise NoSolution
+        return x, np.zeros(len(need))
+    found = linprog(
+        cost[free],
+        A_ub=-system[:, free],
+        b_ub=-left,
+        bounds=(0, 1),
+        method="highs",
+        options={"time_limit": seconds},
+    )
+    if found.status == INFEASIBLE:
+        raise NoSolution
+    if found.status != 0 or found.x is None:
+        return None
+    x[free] = found.x
+    return x, np.maximum(0, -found.ineqlin.marginals)
 
 
 @dataclass(frozen=True)
@@ -120,10 +182,7 @@ def solve(
     """
     system, need = program.system(slack)
     units = len(program.matrix)
-    low, high = np.zeros(system.shape[1]), np.ones(system.shape[1])
-    room = most - relaxed.bound + SAFE
-    high[:units][relaxed.extra > room] = 0
-    low[:units][-relaxed.extra > room] = 1
+    box = relaxed.closer(most).beside(system.shape[1] - units)
     cost = np.zeros(system.shape[1])
     cost[:units] = 1
     lines, least = [system, -cost[None]], [need, np.array([-float(most)])]
@@ -135,11 +194,11 @@ def solve(
     found = milp(
         cost,
         integrality=np.ones(len(cost), dtype=np.int64),
-        bounds=Bounds(low, high),
+        bounds=Bounds(*box),
         constraints=LinearConstraint(np.vstack(lines), np.concatenate(least), np.inf),
         options={"time_limit": seconds, "mip_rel_gap": 0.0},
     )
-    if found.status == 2:
+    if found.status == INFEASIBLE:
         return Solved(None, most + 1)
     proven = getattr(found, "mip_dual_bound", None)
     bound = 0 if proven is None or not np.isfinite(proven) else whole(proven)

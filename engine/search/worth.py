@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ..types import Floats
 from .predicate import Predicate, probabilities
 
-STEPS = 2
+WAY = np.array([[0.25], [0.75]])
 """Points on the way from nothing to everything: 8 gave orders no better, the two ends alone worse ones."""
 MOST = 16
 """Rivals that are weighed one by one; the others count as so much of the mean class."""
@@ -46,17 +46,10 @@ def worth(predicate: Predicate, nothing: Floats) -> Worth:
         return Worth(np.array([target]), np.array([1.0 if full[target] >= nothing[target] else -1.0]))
     if kind == "confidence" and predicate.activation == "sigmoid":
         return Worth(np.array([target]), np.ones(1))
-    points = (np.arange(STEPS) + 0.5) / STEPS
-    way = nothing + points[:, None] * (full - nothing)
+    way = nothing + WAY * (full - nothing)
     way[:, target] = -np.inf
-    shares = probabilities(way, "softmax").mean(axis=0)
-    rivals = most_of(shares, min(MOST, len(full) - 1))
-    weights = np.array([1.0, *-shares[rivals]])
-    return Worth(np.array([target, *rivals]), weights, float(shares[rivals].sum() - 1))
-
-
-def most_of(values: Reals, count: int) -> NDArray[np.intp]:
-    """Return the places of the largest values, largest first; ties in index order."""
-    edge = np.partition(values, len(values) - count)[len(values) - count]
-    places = np.flatnonzero(values >= edge)
-    return places[np.argsort(-values[places], kind="stable")][:count]
+    weights = -probabilities(way, "softmax").mean(axis=0)
+    count = min(MOST, len(full) - 1)
+    classes = np.append(np.argpartition(weights, count - 1)[:count], target)
+    weights[target] = 1
+    return Worth(classes, weights[classes], -float(weights[classes].sum()))

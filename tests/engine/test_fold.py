@@ -7,7 +7,8 @@ import numpy as np
 import onnx
 import pytest
 
-from ddcam.engine.graph.fold import INDEX, PRODUCTS, REST, ROWS, find_product
+from ddcam.engine.graph import fold
+from ddcam.engine.graph.fold import INDEX, PRODUCTS, REST, ROWS, find_product, maps_averaged
 from ddcam.engine.head import random_masks
 from ddcam.engine.model import Model
 from ddcam.engine.runtime.binding import indices
@@ -235,14 +236,16 @@ def test_a_folded_probe_holds_one_vector_a_unit_and_no_map(zoo: Any, drawn: Any)
 MANY = 32
 
 
-def squeeze(between: tuple[str, ...] = (), size: int = 1, **attributes: Any) -> Draw:
-    """Draw as SqueezeNet ends: a 1x1 convolution to the classes, ReLU, mean."""
+def squeeze(between: tuple[str, ...] = (), size: int = 1, pooled: int = 0, **attributes: Any) -> Draw:
+    """Draw as SqueezeNet ends: a 1x1 convolution to the classes, ReLU, mean; windows of `pooled` are averaged first."""
 
     def draw(draft: Any) -> None:
         x = maps(draft, MANY)
         for kind in between:
             x = draft.add(kind, x)
         x = draft.add("Relu", draft.conv(x, MANY, CLASSES, size, **attributes))
+        if pooled:
+            x = draft.add("AveragePool", x, kernel_shape=[pooled] * 2, strides=[pooled] * 2)
         draft.add("Flatten", draft.add("GlobalAveragePool", x), "logits")
 
     return draw
@@ -265,6 +268,24 @@ def test_few_units_and_many_are_answered_as_by_the_whole_head(
     assert model.probe.columns.few == MANY // 8
     for masks in (sizes(1, 2, 3, 4), sizes(0, 0), sizes(4, 0, 1), sizes(3, 5), sizes(20, 1), sizes(32, 0), sizes(2)):
         require_equal_all(zoo, model, masks)
+
+
+@pytest.mark.parametrize("opset", [7, 17, 20])
+@pytest.mark.parametrize(("pooled", "means"), [(0, 1), (4, 2), (2, 1)])
+def test_averages_over_whole_maps_are_written_as_means(
+    zoo: Any, drawn: Any, monkeypatch: pytest.MonkeyPatch, opset: int, pooled: int, means: int
+) -> None:
+    written: list[onnx.ModelProto] = []
+
+    def remember(*given: Any) -> onnx.ModelProto:
+        written.append(maps_averaged(*given))
+        return written[-1]
+
+    monkeypatch.setattr(fold, "maps_averaged", remember)
+    model = drawn(squeeze(pooled=pooled), opset)
+
+    assert [node.op_type for node in written[0].graph.node].count("ReduceMean") == means
+    require_equal_all(zoo, model, sizes(1, 4, 0, 2))
 
 
 def require_equal_all(zoo: Any, model: Model, masks: np.ndarray) -> None:

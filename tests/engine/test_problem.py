@@ -116,7 +116,7 @@ def test_a_mask_is_run_once_and_none_at_all_once_a_model(zoo, problem, name):
     assert runs == 1, "the full set"
     assert posed.canonical_runs == runs + (2 if posed.split.fixed else 1)
     np.testing.assert_array_equal(answer, posed.score_alone(some))
-    np.testing.assert_array_equal(posed.score_alone(nothing), posed._run_alone(nothing))
+    np.testing.assert_array_equal(posed.score_alone(nothing), posed._alone.run(nothing[None].astype(np.float32))[0])
     other = Problem(posed.model, zoo.pictures(1, seed=8))
     same = (other.score_alone(nothing) == posed.score_alone(nothing)).all()
     assert same == (not posed.split.fixed)

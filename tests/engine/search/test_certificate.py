@@ -27,6 +27,9 @@ class Head:
         self.runs.append(tuple(np.flatnonzero(mask).tolist()))
         return np.asarray(np.maximum(mask @ self.first + 0.1, 0) @ self.second, dtype=np.float32)
 
+    def each(self, masks: Mask) -> NDArray[np.float32]:
+        return np.stack([self(mask) for mask in masks])
+
     def of(self, subset: tuple[int, ...]) -> NDArray[np.float32]:
         return self(np.isin(np.arange(UNITS), subset))
 
@@ -44,7 +47,7 @@ def test_every_subset_is_judged_as_brute_force_judges_it(seed: int, text: str) -
     subsets = [subset for size in range(UNITS + 1) for subset in combinations(range(UNITS), size)]
     kept = {subset: bool(asked.keeps(head.of(subset)[None])[0]) for subset in subsets}
     for subset in subsets:
-        certificate = certify(subset, UNITS, head, asked)
+        certificate = certify(subset, UNITS, head.each, asked)
         smaller = [tuple(u for u in subset if u != gone) for gone in subset]
 
         assert certificate.sufficient == kept[subset]
@@ -63,7 +66,7 @@ def test_runs_are_counted_and_nothing_is_left_out() -> None:
     head = Head(0)
     asked = question(head, "top1")
     head.runs.clear()
-    certificate = certify((1, 3, 4), UNITS, head, asked)
+    certificate = certify((1, 3, 4), UNITS, head.each, asked)
 
     assert certificate.runs == len(head.runs) == 6
     assert set(head.runs) == {(1, 3, 4), (3, 4), (1, 4), (1, 3), (), (0, 1, 2, 3, 4)}
@@ -71,7 +74,7 @@ def test_runs_are_counted_and_nothing_is_left_out() -> None:
 
 def test_the_empty_subset_is_minimal_as_there_is_nothing_to_drop() -> None:
     head = Head(0)
-    certificate = certify((), UNITS, head, question(head, "top1"))
+    certificate = certify((), UNITS, head.each, question(head, "top1"))
 
     assert certificate.minimal
     assert certificate.sufficient == certificate.empty_keeps
@@ -80,7 +83,7 @@ def test_the_empty_subset_is_minimal_as_there_is_nothing_to_drop() -> None:
 
 def test_the_full_set_holds_its_own_confidence_exactly() -> None:
     head = Head(1)
-    certificate = certify(tuple(range(UNITS)), UNITS, head, question(head, "confidence:1"))
+    certificate = certify(tuple(range(UNITS)), UNITS, head.each, question(head, "confidence:1"))
 
     assert certificate.sufficient
     assert certificate.margin == 0

@@ -30,6 +30,9 @@ class Head:
         self.masks.append(tuple(mask.tolist()))
         return np.asarray(np.maximum(mask @ self.first + 0.1, 0) @ self.second)
 
+    def each(self, masks: Mask) -> NDArray[np.float64]:
+        return np.stack([self(mask) for mask in masks])
+
     def question(self, text: str) -> Predicate:
         full = self(np.ones(UNITS, np.bool_))
         return predicate(text, int(full.argmax()), full, "softmax")
@@ -55,7 +58,7 @@ def test_every_search_finds_a_minimal_removal(name: str, text: str) -> None:
             assert not asked.keeps(head(without(removed))[None])[0]
             for unit in removed:
                 assert asked.keeps(head(without(tuple(u for u in removed if u != unit)))[None])[0]
-            assert certify_contrast(removed, UNITS, head, asked).holds
+            assert certify_contrast(removed, UNITS, head.each, asked).holds
         else:
             assert outcome is (Outcome.FULL_FAILS if kept[1] else Outcome.EMPTY_SUFFICES)
     assert found > 2
@@ -70,7 +73,7 @@ def test_every_removal_is_judged_as_brute_force_judges_it(seed: int, text: str) 
     kept = {gone: bool(asked.keeps(head(without(gone))[None])[0]) for gone in every}
     for removed in every:
         head.masks.clear()
-        certificate = certify_contrast(removed, UNITS, head, asked)
+        certificate = certify_contrast(removed, UNITS, head.each, asked)
         smaller = [tuple(u for u in removed if u != left) for left in removed]
         asked_about = {tuple(without(gone).tolist()) for gone in (removed, (), tuple(range(UNITS)), *smaller)}
 

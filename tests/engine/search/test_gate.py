@@ -109,13 +109,12 @@ def test_the_smallest_kept_subset_is_remembered() -> None:
 def test_what_is_known_already_is_not_asked() -> None:
     ask = Recorder()
     gate = Gate(ask, 3, 8, budget=Budget(probes=1))
-    gate.remember(np.array([True, True, True]), kept=True)
-    gate.remember(np.array([False, True, True]), kept=False)
+    gate.remember(full=True, empty=False)
 
     assert gate.ends() == (True, False)
-    assert ask.batches[0].tolist() == [[False, False, False]]
-    assert gate.probes == 1
-    assert not gate.keeps(np.array([False, True, True]))
+    assert gate.keeps(np.array([True, True, True]))
+    assert not gate.keeps(np.array([False, False, False]))
+    assert gate.probes == 0
     assert gate.smallest is not None
     assert gate.smallest.all()
 
