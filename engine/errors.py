@@ -3,7 +3,8 @@
 DdcamError
 ├── ModelError (ValueError)              the .onnx file cannot be read, trusted or explained
 │   ├── UnsafeModelError                 it asks for files, memory or code that a model has no business with
-│   └── SplitError                       no tensor of it can be split at
+│   ├── SplitError                       no tensor of it can be split at
+│   └── GradientError                    it has no gradient, or none that can be made for it
 ├── PictureError (ValueError)            the picture cannot be read or does not fit the model
 ├── OptionError (ValueError)             an argument or a command-line option has a value that does not exist
 ├── ExplanationError (ValueError)        an explanation folder is missing, incomplete or damaged
@@ -37,6 +38,10 @@ class UnsafeModelError(ModelError):
 
 class SplitError(ModelError):
     """No tensor of the model can be split at, or the one asked for cannot."""
+
+
+class GradientError(ModelError):
+    """The model, or a tensor of it, has no gradient, or none that can be made."""
 
 
 class PictureError(DdcamError, ValueError):

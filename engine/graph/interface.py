@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import onnx
 
-from ..errors import ModelError, OptionError
-from ..types import Activation, Layout, Logits, PictureInput, Tensor
+from ..errors import GradientError, ModelError, OptionError
+from ..types import Activation, Candidate, Layout, Logits, Measured, PictureInput, Tensor
 from .walk import consumers, downstream, feeds, initializers, integer, integers, producers
 
 PASSING = frozenset(
@@ -79,6 +79,25 @@ def layout_by_reader(proto: onnx.ModelProto, tensor: Tensor) -> tuple[Layout, in
         if node.op_type == "Conv" and node.input[1] in weights:
             return "NCHW", weights[node.input[1]].dims[1] * integer(node, "group", 1)
     return "NCHW", tensor.shape[1] or 3
+
+
+def real_picture(proto: onnx.ModelProto, picture: PictureInput, measured: Measured) -> Candidate:
+    """Return the picture as the first tensor of real numbers: the input, or what an integer input is cast to.
+
+    Raises GradientError where an integer input goes elsewhere too, so that no derivative by it can be taken.
+    """
+    name, readers = picture.name, consumers(proto.graph)
+    while measured.values[name].dtype[:5] not in ("float", "bfloa"):
+        [first, *others] = readers.get(name, [onnx.NodeProto()])
+        if others or first.op_type not in ("Cast", "Identity"):
+            raise GradientError(
+                f"the model takes whole numbers at {picture.name!r} ({first.op_type} reads them, not Cast), so "
+                "there is no gradient by the picture; take a method that reads a feature map, or dd-cam"
+            )
+        name = first.output[0]
+    value, axis = measured.values[name], 1 if picture.layout == "NCHW" else 3
+    height, width = (size for i, size in enumerate(value.shape) if i not in (0, axis))
+    return Candidate(Tensor(name, value.dtype, value.shape), "map", axis, (height, width))
 
 
 def find_rescaling(proto: onnx.ModelProto, picture: str) -> str | None:

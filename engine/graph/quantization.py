@@ -26,6 +26,8 @@ KEEPING = frozenset(
     }
 )
 """Operators that pass integers on under the same scale."""
+QUANTISING = frozenset({"QuantizeLinear", "DequantizeLinear", "ConvInteger", "MatMulInteger", "MatMulNBits"})
+"""Operators of quantised graphs besides those whose names begin so."""
 
 
 @dataclass(frozen=True)
@@ -95,3 +97,9 @@ def constant_values(graph: onnx.GraphProto) -> dict[str, np.ndarray]:
         if node.op_type == "Constant" and node.attribute[0].HasField("t"):
             values[node.output[0]] = onnx.numpy_helper.to_array(node.attribute[0].t)
     return values
+
+
+def is_quantising(node: onnx.NodeProto) -> bool:
+    """Say whether an operator goes from real numbers to integers, back, or computes on such integers."""
+    kind = node.op_type
+    return kind.startswith(("QLinear", "QGemm", "DynamicQuantize")) or kind in QUANTISING

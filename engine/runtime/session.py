@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,19 @@ NOISE = (
 class Session:
     """A loaded graph; `run` takes and returns NumPy arrays by name."""
 
-    def __init__(self, model: bytes, *, device: Device = "cpu", threads: int = 0, without: Sequence[str] = ()) -> None:
-        """Load a graph from its bytes; `threads` 0 lets ONNX Runtime use all cores, `without` names optimisers."""
+    def __init__(
+        self,
+        model: bytes,
+        *,
+        device: Device = "cpu",
+        threads: int = 0,
+        without: Sequence[str] = (),
+        optimized: Path | None = None,
+    ) -> None:
+        """Load a graph from its bytes; `threads` 0 lets ONNX Runtime use all cores, `without` names optimisers.
+
+        With `optimized` the graph is also written there, after those optimisations that use standard operators only.
+        """
         if not 0 <= threads <= MOST_THREADS:  # far more crash ONNX Runtime
             raise OptionError(f"expected 0 (all cores) to {MOST_THREADS} threads, got {threads}")
         ort = runtime()
@@ -32,6 +44,9 @@ class Session:
         options.log_severity_level = 4
         options.intra_op_num_threads = threads
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        if optimized:
+            options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+            options.optimized_model_filepath = str(optimized)
         try:
             self.handle: Any = ort.InferenceSession(
                 model, options, providers=providers(device), disabled_optimizers=list(without)
