@@ -1,4 +1,4 @@
-"""Write a folder whole or not at all."""
+"""Write a folder, or a file, whole or not at all."""
 
 import os
 import shutil
@@ -33,6 +33,29 @@ def whole_folder(path: Path, *, replace: str | None = None) -> Iterator[Path]:
     finally:
         if work is not None and work.exists():
             shutil.rmtree(work, ignore_errors=True)
+
+
+@contextmanager
+def whole_file(path: Path, *, replace: bool = False) -> Iterator[Path]:
+    """Yield a temporary file that becomes `path` when the block ends well, and vanishes when it does not.
+
+    An existing `path` is refused unless it may be replaced. Raises OutputError in one line.
+    """
+    if os.path.lexists(path) and not (replace and path.is_file()):
+        raise OutputError(f"{path} exists already; choose another -o, or overwrite a file with --force")
+    refuse_under_file(path)
+    work = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        work.touch()
+        yield work
+        work.replace(path)
+    except OSError as error:
+        if isinstance(error, OutputError):
+            raise
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        work.unlink(missing_ok=True)
 
 
 def move(work: Path, path: Path) -> None:

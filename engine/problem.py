@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .baseline import changes
+from .autodiff.formula import Formula
+from .baseline import changes, nothing_shown
 from .errors import OptionError, PictureError
 from .graph.cut import FEATURES
 from .labels import find_label
@@ -112,6 +113,18 @@ class Problem:
             return np.delete(real, split.fixed, axis=0)
         return np.moveaxis(real, split.unit_axis - 1, 0)
 
+    @cached_property
+    def maps(self) -> Floats:
+        """Features as float32 maps `[K, h, w]`, whatever the units; tokens lie on their grid.
+
+        Raises OptionError where the units are patches of the picture, because these have no features.
+        """
+        if self.split.units == "patch":
+            raise OptionError("this method reads a feature map, and patch units have none; leave out --units patch")
+        if self.split.units == "token":
+            return self.features.T.reshape(-1, *self.split.grid)
+        return self.features
+
     @property
     def by_unit(self) -> Floats:
         """Features with one row per unit, `[n, ...]`; for patches what they differ from the baseline."""
@@ -126,21 +139,31 @@ class Problem:
         return self._many.score(masks)
 
     def score_alone(self, mask: Mask) -> Floats:
-        """Return the logits `[classes]` of one mask `[n]` in the canonical run, which has the last word.
+        """Return the logits `[classes]` of one mask `[n]` in the canonical run, which has the last word."""
+        logits: Floats = self.score_each_alone(mask[None])[0]
+        return logits
+
+    def score_each_alone(self, masks: Mask) -> Floats:
+        """Return the canonical logits `[B, classes]` of masks `[B, n]`: a run for each, with that mask alone.
 
         The same mask is run once; that of no unit at all once a model, where no part of the picture is left in it
         (some tokens always stay, and a baseline is made of the picture).
         """
-        key = mask.tobytes()
-        if key not in self._answers:
-            nothing = not mask.any() and not self.split.fixed and self.split.units != "patch"
-            self._answers[key] = self.model.logits_of_nothing if nothing else self._run_alone(mask)
-        return self._answers[key]
+        known, keys = self._answers, [mask.tobytes() for mask in masks]
+        nothing = bytes(self.units)
+        if nothing in keys and nothing not in known and not self.split.fixed and self.split.units != "patch":
+            known[nothing] = self.model.logits_of_nothing
+        rows = masks.astype(np.float32)
+        for row, key in enumerate(keys):
+            if key not in known:
+                self.canonical_runs += 1
+                known[key] = self._alone.run(rows[row : row + 1])[0]
+        return np.array([known[key] for key in keys], np.float64)
 
-    def _run_alone(self, mask: Mask) -> Floats:
-        self.canonical_runs += 1
-        logits: Floats = self._alone.run(mask[None].astype(np.float32))[0]
-        return logits.astype(np.float64)
+    @cached_property
+    def logits_without(self) -> NDArray[np.float64]:
+        """The canonical logits `[classes]` with every unit removed."""
+        return np.asarray(self.score_alone(np.zeros(self.units, np.bool_)), np.float64)
 
     def score_images(self, inputs: NDArray[Any]) -> Floats:
         """Return the logits `[B, classes]` of the whole model on model inputs `[B, ...]`, perturbed ones for instance.
@@ -148,6 +171,39 @@ class Problem:
         Floats are rounded and clipped where the model takes integers. Cost: one forward per input, in batches.
         """
         return self.model.whole.score(inputs)
+
+    @property
+    def image_batch(self) -> int:
+        """Most inputs that go through the whole model at once."""
+        return self.model.whole.batch
+
+    def run(self, formula: Formula, inputs: NDArray[Any] | None = None, *, target: int | None = None) -> Floats:
+        """Return the result `[B, ...]` of a formula, by default `[1, ...]` for this picture and its target.
+
+        `inputs` `[B, ...]` are what the formula is fed in the model's own layout: the tensor at the split, or the
+        model input, perturbed ones for instance. Raises GradientError where the model has no gradient. Cost: the
+        formula's passes for each input, in batches; the first time its graph is written, checked and opened.
+        """
+        running = self.model.formula(formula)
+        if inputs is None:
+            inputs = self.raw if formula.where == "split" else self.picture
+        classes = np.eye(len(self.logits), dtype=np.float32)
+        return running.run(inputs, classes[[self.target if target is None else target]])
+
+    @property
+    def picture(self) -> NDArray[Any]:
+        """The model input `[1, ...]`; PictureError where only features were kept of it."""
+        if self.input is None:
+            raise PictureError("this method perturbs or differentiates the picture, but only features are there")
+        return self.input
+
+    def baseline(self, name: str) -> NDArray[Any]:
+        """Return the model input `[1, ...]` of which nothing is shown: `zero`, `black` or `blur`; OptionError else."""
+        return nothing_shown(self.picture, name, self.model.opened.preprocessing, self.model.opened.picture)
+
+    def channels_first(self, inputs: NDArray[Any]) -> NDArray[Any]:
+        """Return model inputs `[B, ...]` as `[B, K, h, w]`, as formulas see them."""
+        return inputs if self.model.opened.picture.layout == "NCHW" else np.moveaxis(inputs, 3, 1)
 
     def keeps(self, masks: Mask) -> Mask:
         """Tell for masks `[B, n]` whether the predicate holds; close calls go to the canonical run."""
@@ -171,7 +227,7 @@ class Problem:
         """
         if self.model.head_class[0] != "additive":
             return None
-        bias = np.asarray(self.score_alone(np.zeros(self.units, np.bool_)), np.float64)
+        bias = self.logits_without
         effects, removed = self.model.unit_effects, self.model.probe.removed
         if effects is None or removed is None:
             return Table(np.ones(self.units), self._singles(bias), bias)
@@ -185,13 +241,13 @@ class Problem:
         By what they add where that is known or can be guessed from the model, else by what their removal costs, as
         far as that is cheap, else by how strong they are. Cost: arithmetic, and `Model.removals` probes.
         """
-        weighed = worth(self.predicate, self.score_alone(np.zeros(self.units, np.bool_)))
-        by_class = self.model.effects_by_class
-        if self.table is not None and by_class is None:
-            return useful_first(weighed.of(self.table.matrix))
-        strengths = self.model.probe.strengths(self.prepared)
+        weighed = worth(self.predicate, self.logits_without)
+        by_class, table = self.model.effects_by_class, self.table
+        if table is not None and by_class is None:
+            return useful_first(weighed.of(table.matrix))
+        strengths = self.model.probe.strengths(self.prepared) if table is None else table.strengths
         if by_class is not None:
-            rows = by_class[[*weighed.classes, len(self.logits)]]
+            rows = by_class[np.append(weighed.classes, len(self.logits))]
             return useful_first(strengths * (np.append(weighed.weights, weighed.rest).astype(np.float32) @ rows))
         strongest = useful_first(np.abs(strengths))
         tried = strongest[: self.model.removals]

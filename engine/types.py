@@ -21,6 +21,8 @@ Baseline = Literal["mean", "blur", "zero"]
 Activation = Literal["softmax", "sigmoid", "none"]
 HeadClass = Literal["additive", "interacting"]
 Device = Literal["cpu", "cuda"]
+Rounding = Literal["refuse", "straight-through"]
+"""What a gradient does at the rounding of a quantised model: none is taken, or rounding is passed over."""
 Seek = Literal["sufficient", "necessary"]
 """Units that suffice for the decision, or units without which it is lost."""
 
@@ -31,7 +33,8 @@ class Wishes:
 
     `patch` is the side of a patch in pixels of the model input and `baseline` what takes its place; `size` is height
     and width of the model input, `mean` and `std` per channel, `labels` the path of a file,
-    `threads` 0 all cores, `batch` the most masks a run, `memory` bytes that the trial run may use.
+    `threads` 0 all cores, `batch` the most masks a run, `memory` bytes that the trial run may use, `rounding` what
+    gradients do in a quantised model.
     """
 
     units: "UnitWish | None" = None
@@ -49,6 +52,7 @@ class Wishes:
     threads: int = 0
     batch: int | None = None
     memory: int | None = None
+    rounding: "Rounding" = "refuse"
 
 
 @dataclass(frozen=True)
@@ -132,10 +136,10 @@ class Measured:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A tensor that every path from the picture to the logits passes through."""
+    """A tensor that every path from the picture to the logits passes through; attention's data has ways around it."""
 
     tensor: Tensor
-    form: Literal["map", "tokens"]
+    form: Literal["map", "tokens", "attention"]
     unit_axis: int
     grid: tuple[int, int]
     fixed: tuple[int, ...] = ()
@@ -285,7 +289,7 @@ class Answer:
 class Attribution:
     """What a method says: signed scores of the units, the same as a map over the grid, and for a search its subset.
 
-    `others` are further answers, `bound` what is proven about the fewest units.
+    `others` are further answers, `bound` what is proven about the fewest units, `warnings` what to know of the map.
     """
 
     method: str
@@ -300,6 +304,7 @@ class Attribution:
     seek: Seek = "sufficient"
     others: tuple[Answer, ...] = ()
     bound: Bound | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def certain(self) -> str:

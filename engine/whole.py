@@ -1,4 +1,4 @@
-"""The whole model on many inputs at once: for whatever perturbs the picture instead of the features."""
+"""The whole model, or its head, on many inputs at once: for whatever perturbs the picture or the features."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,47 +26,63 @@ batches of 1 to 4 and 9.6 ms in batches of 32 (2 cores), and no model of nine ga
 
 @dataclass(frozen=True)
 class Whole:
-    """A session from the picture to the logits, how many inputs one run of it may hold, and why."""
+    """A session from the picture, or a later tensor, to the logits; how many inputs a run of it may hold, and why.
+
+    `entry` and `end` are the quantisations of what goes in and of the logits, where these are integers.
+    """
 
     opened: Opened
     session: Session
-    quantization: Quantization | None
+    source: Value
+    entry: Quantization | None
+    end: Quantization | None
     batch: int
     reason: str
 
     def score(self, inputs: NDArray[Any]) -> Floats:
-        """Return the logits `[B, classes]` of model inputs `[B, ...]`.
+        """Return the logits `[B, classes]` of inputs `[B, ...]`.
 
-        Inputs may be floats whatever the model takes: an integer input gets them rounded and clipped to its
-        range. Raises RunError. Cost: one forward per input, in runs of `batch`; bit-identical to runs of one
-        input only as far as the runtime's sums are.
+        Inputs may be floats whatever the model takes: an integer picture gets them rounded and clipped to its
+        range, an integer tensor inside the model quantised. Raises RunError. Cost: one forward per input, in runs of
+        `batch`; bit-identical to runs of one input only as far as the runtime's sums are.
         """
         return np.concatenate([self._run(part) for part in batches(inputs, self.batch)])
 
     def _run(self, inputs: NDArray[Any]) -> Floats:
-        picture, logits = self.opened.picture, self.opened.logits
-        [value] = self.session.run({picture.name: as_type(inputs, np.dtype(picture.dtype))}, [logits.tensor])
-        return logits_of(value, logits, self.quantization).reshape(len(inputs), logits.classes)
+        logits = self.opened.logits
+        integers = inputs if self.entry is None else inputs / self.entry.scale + self.entry.zero
+        [name] = self.session.inputs
+        [value] = self.session.run({name: as_type(integers, np.dtype(self.source.dtype))}, [logits.tensor])
+        return logits_of(value, logits, self.end).reshape(len(inputs), logits.classes)
 
 
-def open_whole(opened: Opened, *, device: Device = "cpu", threads: int = 0, memory: int | None = None) -> Whole:
-    """Open the whole model for batches; a batch is proved on three photographs against runs of one.
+def open_whole(
+    opened: Opened,
+    source: str | None = None,
+    *,
+    device: Device = "cpu",
+    threads: int = 0,
+    memory: int | None = None,
+) -> Whole:
+    """Open the model from the picture, or from the tensor `source`, for batches.
 
-    A batch that the file fixes to 1 is freed by rewriting the graph. Where that fails, or where inputs of one
-    batch influence each other (dynamic quantisation), inputs go through one at a time, and the reason says so.
-    `memory` bounds the activations of a run in bytes (ACTIVATIONS). Cost: two sessions, six forwards.
+    A batch is proved on what three photographs are there against runs of one. A batch that the file fixes to 1 is
+    freed by rewriting the graph. Where that fails, or where inputs of one batch influence each other (dynamic
+    quantisation), inputs go through one at a time, and the reason says so. `memory` bounds the activations of a run
+    in bytes (ACTIVATIONS). Cost: two sessions, six forwards, and one more of both where `source` is inside the model.
     """
-    source, logits = opened.picture.name, opened.logits.tensor
+    source, logits = source or opened.picture.name, opened.logits.tensor
     plain = extract(opened.graph.proto, opened.measured, Part(source, (logits,)))
-    found = quantization_of(opened.graph.proto.graph, logits, opened.measured)
+    inside = source != opened.picture.name
+    entry = quantization_of(opened.graph.proto.graph, source, opened.measured) if inside else None
+    end = quantization_of(opened.graph.proto.graph, logits, opened.measured)
 
     def opens(graph: bytes, batch: int, reason: str) -> Whole:
-        return Whole(
-            opened, Session(graph, device=device, threads=threads, without=opened.without), found, batch, reason
-        )
+        session = Session(graph, device=device, threads=threads, without=opened.without)
+        return Whole(opened, session, opened.measured.values[source], entry, end, batch, reason)
 
     alone = opens(plain.SerializeToString(), 1, "")
-    most = fit_batch(bytes_alive(opened), device, budget=memory or ACTIVATIONS[device])
+    most = fit_batch(bytes_alive(opened, source), device, budget=memory or ACTIVATIONS[device])
     try:
         if mixing := mixes_batch(opened, source):
             raise ModelError(f"{mixing} takes its scale from the whole batch")
@@ -75,26 +91,39 @@ def open_whole(opened: Opened, *, device: Device = "cpu", threads: int = 0, memo
         else:
             freed = rest_of(opened.graph.proto, opened.measured, source, logits)
             many = opens(freed.SerializeToString(), most, "the file fixes the batch to 1; it was freed")
-        refuse_difference(many, alone)
+        refuse_difference(many, alone, inputs_at(opened, source, entry))
     except (ModelError, RunError) as error:
         return opens(plain.SerializeToString(), 1, f"one input at a time: {error}")
     return many
 
 
-def refuse_difference(many: Whole, alone: Whole) -> None:
+def inputs_at(opened: Opened, source: str, entry: Quantization | None = None) -> NDArray[Any]:
+    """Return what the photographs are at a tensor, `[3, ...]`: as the file has it at the input, float32 behind it.
+
+    `entry` is the quantisation of a tensor of integers.
+    """
+    picture = opened.picture.name
+    if source == picture:
+        return opened.samples
+    part = extract(opened.graph.proto, opened.measured, Part(picture, (source,)))
+    session = Session(part.SerializeToString(), without=opened.without)
+    values = [session.run({picture: opened.samples[i : i + 1]})[0] for i in range(len(opened.samples))]
+    return np.concatenate([entry.real(value) if entry else value.astype(np.float32) for value in values])
+
+
+def refuse_difference(many: Whole, alone: Whole, samples: NDArray[Any]) -> None:
     """Raise where photographs in one batch do not score as they do alone."""
-    together = many._run(many.opened.samples)
-    if not difference(together, alone.score(many.opened.samples)) <= SAME:
+    if not difference(many._run(samples), alone.score(samples)) <= SAME:
         raise ModelError("inputs in one batch influence each other")
 
 
-def bytes_alive(opened: Opened) -> int:
+def bytes_alive(opened: Opened, source: str | None = None) -> int:
     """Estimate what one input of a batch needs: the most bytes of tensors that are alive at one time.
 
     A tensor lives from the node that makes it to the last that reads it, in the file's order; elements count
-    as 4 bytes at least, since a runtime may compute in float32.
+    as 4 bytes at least, since a runtime may compute in float32. `source` is where it starts, by default the picture.
     """
-    values, source = opened.measured.values, opened.picture.name
+    values, source = opened.measured.values, source or opened.picture.name
     nodes = path_nodes(opened.graph.proto.graph, source, opened.logits.tensor)
     last = {name: i for i, node in enumerate(nodes) for name in reads(node)}
     alive, most = {source}, 0

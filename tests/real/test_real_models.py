@@ -12,8 +12,10 @@ import pytest
 from ddcam import explain, inspect, load, open_explanation, open_image, save, verify
 from ddcam.engine import Model, split_files
 from ddcam.engine.errors import ModelError
+from ddcam.engine.head import bind_head, telling_masks
 from ddcam.engine.model import prepare as prepare_model
 from ddcam.engine.preprocess import prepare
+from ddcam.engine.runtime.session import Session
 from ddcam.engine.types import Wishes
 
 pytestmark = pytest.mark.data
@@ -130,6 +132,19 @@ def test_every_search_on_every_classifier_is_certified(
         if search == "ordered":
             probes = (found.cost.probes, found.cost.canonical_runs)
             assert probes[0] <= 2 * model.split.count, (entry["name"], probes)
+
+
+def test_threads_do_not_move_a_bit_of_the_canonical_run(models: list[tuple[dict[str, Any], Model]]) -> None:
+    """The last word may take as many threads as it likes: they share out the outputs, not the sums."""
+    for entry, model in models:
+        opened, masks = model.opened, telling_masks(model.split.count)
+        features = model.features(opened.samples[:1])
+        first, *others = (
+            bind_head(Session(model.head.graph, threads=threads, without=opened.without), features, 1).score(masks)
+            for threads in (1, 2, 3)
+        )
+        for other in others:
+            np.testing.assert_array_equal(other, first, err_msg=entry["name"])
 
 
 @pytest.mark.parametrize(("search", "preserve"), [("ordered", "confidence:0.9"), ("ddmin", "top1")])
