@@ -44,7 +44,8 @@ def explain(
     """Explain the model's decision about a picture, given as a file or opened.
 
     `target` is a class index or name, `preserve` a predicate: top1, confidence:T, topk:K, label:NAME, threshold:T,
-    multilabel:T, tolerance:E; by default top1, or threshold for one sigmoid score. `method` is dd-cam or nested.
+    multilabel:T, tolerance:E; by default top1, or threshold for one sigmoid score. `method` is a
+    name that `ddcam methods` lists, with options if wanted: smoothgrad:samples=50.
     Further words are the fields of `Question`: search, seek, count, probes, seconds. Raises DdcamError.
     Cost: one forward and the probes of the search.
     """

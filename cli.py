@@ -4,7 +4,7 @@ import functools
 import io
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ from .models import DEMOS, demo_path, demo_pictures
 FAILED, WRONG = 1, 2
 """Exit codes: something failed or does not verify; the input or an option is wrong."""
 
+Rows = Sequence[Mapping[str, str]]
+"""A table: rows of texts by column."""
 option = functools.partial(click.option, show_default=True)
 flag = functools.partial(click.option, is_flag=True, show_default="off")
 path_type = click.Path(path_type=Path)
@@ -99,6 +101,8 @@ MODEL_OPTIONS = [
            show_default="what fits 256 MiB, at most 64"),
     option("--memory", type=Gibibytes(), metavar="GIB", show_default="3 and six times the file",
            help="Most memory for the trial run of an unknown model."),
+    option("--straight-through", "rounding", flag_value="straight-through", default="refuse", show_default="refused",
+           help="Take gradients of a quantised model as if QuantizeLinear and DequantizeLinear did not round."),
 ]  # fmt: skip
 EXPLAIN_OPTIONS = [
     option("--preset", type=choices(*EXPLAIN_PRESETS), show_default="none",
@@ -108,7 +112,8 @@ EXPLAIN_OPTIONS = [
     option("--target", metavar="CLASS", show_default="the class decided for", help="Class to explain: index or name."),
     option("--preserve", metavar="PREDICATE", show_default="top1; threshold for one sigmoid score",
            help="What must stay: top1, confidence:T, topk:K, label:NAME, threshold:T, multilabel:T, tolerance:E."),
-    option("--method", type=choices(*engine.METHODS), show_default="dd-cam, or the preset's", help="How to explain."),
+    option("--method", metavar="NAME", show_default="dd-cam, or the preset's",
+           help="How to explain: a name that ddcam methods lists, with options as NAME:OPTION=VALUE."),
     option("--search", type=choices(*SEARCH_NAMES), default="auto", metavar="NAME",
            help=f"How to search: {', '.join(SEARCH_NAMES)}. auto is ordered; minimum proves the fewest units."),
     flag("--necessary", help="Find units without which the decision is lost, instead of units that suffice."),
@@ -159,7 +164,7 @@ def explain(model: Path, images: tuple[str, ...], **options: Any) -> None:
     options |= {"units": options["units"] or units, "method": options["method"] or method}
     folders = out_folders(paths, options.pop("out"))
     loaded = engine.load(model, wishes_of(options))
-    engine.require_request(loaded, target=options["target"], preserve=options["preserve"])
+    engine.require_request(loaded, **{name: options[name] for name in ("target", "preserve", "method")})
     if not as_json:
         note(f"preprocessing {preprocessing_text(asdict(loaded.opened.preprocessing))}")
     failures = 0
@@ -252,6 +257,33 @@ def split(model: Path, out: Path | None, force: bool, **options: Any) -> None:
 
 
 @cli.command()
+@click.argument("model", type=path_type)
+@option("-o", "--out", type=path_type, metavar="FILE", show_default="NAME.gradient.onnx", help="Where to write.")
+@option("--of", metavar="TENSOR", show_default="the class scores", help="What to differentiate.")
+@option("--wrt", metavar="TENSOR", multiple=True, show_default="the picture",
+        help="By what to differentiate; may be given several times.")  # fmt: skip
+@flag("--force", help="Overwrite an earlier file.")
+@with_options(MODEL_OPTIONS)
+def gradient(model: Path, out: Path | None, **options: Any) -> None:
+    """Write MODEL's backward graph: its inputs and a seed in, gradients out, checked against finite differences."""
+    asked, force = engine.Derivative(options.pop("of"), options.pop("wrt")), options.pop("force")
+    file = out or Path(f"{model.stem}.gradient.onnx")
+    of, wrt, error = engine.write_gradient(model, file, asked, wishes_of(options), replace=force)
+    checked = "rounding has no slope to compare" if error is None else f"agrees with differences within {error:.1g}"
+    say(f"gradient of {of} by {', '.join(wrt)}: {checked}; written to {file}")
+
+
+@cli.command()
+@option(
+    "--format", "form", type=choices("text", "json", "markdown", "guide"), default="text", help="How to print them."
+)
+def methods(form: str) -> None:
+    """List the methods: what they need and cost, whether they see the class, their options and papers."""
+    forms: dict[str, Callable[[Rows], str]] = {"text": table, "markdown": markdown, "json": as_lines, "guide": guide}
+    click.echo(forms[form](engine.catalogue()))
+
+
+@cli.command()
 @option("-o", "--out", type=path_type, metavar="DIR", default=Path("ddcam-demo"), help="Where to write.")
 @flag("--force", help="Overwrite an earlier demo.")
 def demo(out: Path, force: bool) -> None:
@@ -265,6 +297,31 @@ def demo(out: Path, force: bool) -> None:
             engine.save(explanation, folder, replace=force)
             say(f"{name} {path.name}: {explanation}")
     note(f"written to {out}; look at the panel.png in each folder")
+
+
+def table(rows: Rows) -> str:
+    """Lay rows out in columns under their names."""
+    lines = [list(rows[0]), *(list(row.values()) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+
+
+def markdown(rows: Rows) -> str:
+    """Write rows as a Markdown table."""
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
+    escaped = ([cell.replace("|", "\\|") for cell in line] for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
+
+
+def guide(rows: Rows) -> str:
+    """Write a section a method: what its docstring says, and its options."""
+    return "\n\n".join(
+        f"## {row['method']}\n\n{engine.METHODS[row['method']].doc}\n\nOptions: {row['options']}" for row in rows
+    )
+
+
+def as_lines(rows: Rows) -> str:
+    return json.dumps(rows, indent=2, ensure_ascii=False)
 
 
 def say(text: str) -> None:

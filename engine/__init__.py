@@ -3,8 +3,9 @@
 from .errors import DdcamError
 from .explain import explain, require_request, save
 from .explanation_file import open_explanation, require_writable
+from .gradient_file import Derivative, write_gradient
 from .inspect import inspect
-from .methods import METHODS
+from .methods import METHODS, catalogue
 from .model import Model, load
 from .split_files import split_files
 from .types import Explanation, Picture, Wishes
@@ -13,11 +14,13 @@ from .verify import Verdict, verify
 __all__ = [
     "METHODS",
     "DdcamError",
+    "Derivative",
     "Explanation",
     "Model",
     "Picture",
     "Verdict",
     "Wishes",
+    "catalogue",
     "explain",
     "inspect",
     "load",
@@ -27,4 +30,5 @@ __all__ = [
     "save",
     "split_files",
     "verify",
+    "write_gradient",
 ]

@@ -6,7 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from .types import Floats, Split
+from .errors import OptionError
+from .preprocess import from_pixels, prepare
+from .types import Floats, PictureInput, Preprocessing, Split
 
 MIDDLE = 1 / 3
 """Sigma of the weight by which patches are ordered, in sides of the input: people put what they show in the middle.
@@ -36,6 +38,29 @@ def with_baseline(inputs: NDArray[Any], split: Split) -> NDArray[Any]:
             made = np.zeros_like(values)
     rounded = made if inputs.dtype.kind == "f" else np.rint(made)
     return np.concatenate([inputs, rounded.astype(inputs.dtype)])
+
+
+def plain_input(colour: tuple[int, int, int], shown: Preprocessing, picture: PictureInput) -> NDArray[Any]:
+    """Return the model input `[1, ...]` of a picture of one colour."""
+    pixels = np.full((shown.height, shown.width, 3), colour, np.uint8)
+    return prepare(from_pixels(pixels), shown, picture)[0]
+
+
+def nothing_shown(inputs: NDArray[Any], name: str, shown: Preprocessing, picture: PictureInput) -> NDArray[Any]:
+    """Return a model input `[1, ...]` of which nothing is shown, in the type of `inputs`.
+
+    `zero`: 0 in the model's own input, the mean colour where the preprocessing takes it off. `black`. `blur`: the
+    input through a Gaussian whose sigma is a sixteenth of its shorter side; beyond the border its pixels go on.
+    """
+    if name == "zero":
+        return np.zeros_like(inputs)
+    if name == "black":
+        return plain_input((0, 0, 0), shown, picture).astype(inputs.dtype)
+    if name != "blur":
+        raise OptionError(f"expected the baseline zero, black or blur, got {name!r}")
+    sigma, axes = min(shown.height, shown.width) / 16, (2, 3) if picture.layout == "NCHW" else (1, 2)
+    made = gaussian_filter(inputs.astype(np.float64), sigma, axes=axes, mode="nearest")
+    return (made if inputs.dtype.kind == "f" else np.rint(made)).astype(inputs.dtype)
 
 
 def changes(pair: NDArray[Any], split: Split) -> Floats:

@@ -5,17 +5,16 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from .errors import OptionError
 from .explanation_file import write
 from .labels import find_label
-from .methods import METHODS
+from .methods import method_named
 from .model import Model
 from .preprocess import prepare
 from .problem import ANY, Problem, default_predicate, with_index
 from .render.overlay import overlay
 from .render.panel import panel
 from .render.png import png_bytes
-from .saliency import is_blank, patch_map, saliency_map
+from .saliency import for_the_eye, is_blank, patch_map, saliency_map
 from .search.predicate import require_fit
 from .types import Attribution, Explanation, Floats, Picture, Placement, Question, Split, UnitWish
 
@@ -35,14 +34,14 @@ def explain(
     """Explain a model's decision about a picture.
 
     `target` is a class index or name (by default the class decided for), `preserve` the predicate (by default top1,
-    or threshold for one sigmoid score), `question` what a searching method is asked. Raises OptionError,
-    PictureError. Cost: one backbone forward and the method's.
+    or threshold for one sigmoid score), `method` a name with options (`cf-cam:weighting=linear`), `question` what a
+    searching method is asked. Raises OptionError, PictureError, GradientError. Cost: one backbone forward and the
+    method's.
     """
-    if method not in METHODS:
-        raise OptionError(f"expected a method out of {', '.join(METHODS)}, got {method!r}")
+    attribute = method_named(method)
     inputs, placement = prepare(picture, model.opened.preprocessing, model.opened.picture)
     problem = Problem(model, inputs, target=target, preserve=preserve, question=question)
-    attribution = METHODS[method](problem)
+    attribution = attribute(problem)
     return Explanation(
         model=describe_model(model),
         picture=picture,
@@ -62,12 +61,17 @@ def explain(
 
 
 def in_picture(grid_map: Floats, split: Split, placement: Placement) -> Floats:
-    """Bring a map over the grid into the picture: smoothly, but patches as the squares that were removed."""
-    return patch_map(grid_map, split, placement) if split.units == "patch" else saliency_map(grid_map, placement)
+    """Bring a map into the picture: smoothly, but one over patches as the squares that were removed."""
+    if split.units == "patch" and grid_map.shape == split.grid:
+        return patch_map(grid_map, split, placement)
+    return saliency_map(grid_map, placement)
 
 
-def require_request(model: Model, *, target: str | None = None, preserve: str | None = None) -> None:
-    """Raise OptionError early where `explain` would refuse target or predicate whatever the picture."""
+def require_request(
+    model: Model, *, target: str | None = None, preserve: str | None = None, method: str = "dd-cam"
+) -> None:
+    """Raise OptionError early where `explain` would refuse method, target or predicate whatever the picture."""
+    method_named(method)
     logits, labels = model.opened.logits, model.opened.labels
     asked = default_predicate(logits) if preserve is None else with_index(preserve, labels)
     require_fit(asked, logits.classes, logits.activation)
@@ -80,7 +84,7 @@ def save(explanation: Explanation, folder: str | Path, *, keep_arrays: bool = Fa
 
     `keep_arrays` adds the model input and the features, so that `verify` needs no picture. Raises OutputError.
     """
-    pixels, saliency = explanation.picture.pixels, explanation.saliency
+    pixels, saliency = explanation.picture.pixels, drawn(explanation)
     target = explanation.target
     title = str(target) if target.probability is None else f"{target.label} {target.probability:.1%}"
     pictures = {
@@ -91,6 +95,13 @@ def save(explanation: Explanation, folder: str | Path, *, keep_arrays: bool = Fa
     write(explanation, Path(folder), pictures, arrays, replace)
 
 
+def drawn(explanation: Explanation) -> Floats:
+    """Return the map as it is drawn: as it is over a grid, brightened where it was made pixel by pixel."""
+    shown = explanation.preprocessing
+    fine = explanation.attribution.grid_map.shape == (shown.height, shown.width)
+    return for_the_eye(explanation.saliency) if fine else explanation.saliency
+
+
 def warnings_of(attribution: Attribution, model: Model) -> tuple[str, ...]:
     found = []
     if attribution.outcome == "empty-suffices":
@@ -98,7 +109,11 @@ def warnings_of(attribution: Attribution, model: Model) -> tuple[str, ...]:
     elif attribution.outcome == "full-fails":
         found.append("the head decides so with every unit removed: no removal changes the decision, the map is blank")
     elif is_blank(attribution.grid_map):
-        found.append("the map is blank: the units of the subset are spread evenly or inactive")
+        searched = attribution.subset is not None
+        cause = (
+            "the units of the subset are spread evenly or inactive" if searched else "it is nowhere positive, or flat"
+        )
+        found.append(f"the map is blank: {cause}")
     if attribution.outcome == "out-of-budget" and attribution.certificate and not attribution.certificate.minimal:
         found.append("the budget was spent: the subset is the smallest that was tried, and units of it may be needless")
     if attribution.bound is not None and attribution.subset and attribution.bound.least < len(attribution.subset):
@@ -107,7 +122,7 @@ def warnings_of(attribution: Attribution, model: Model) -> tuple[str, ...]:
         found.append("no minimum is proven: the table of contributions and the head differ on this picture")
     if attribution.weighting.startswith("margin"):
         found.append(f"units are weighted by {attribution.weighting}")
-    return tuple(found)
+    return (*found, *attribution.warnings)
 
 
 def empty_warning(model: Model) -> str:

@@ -65,6 +65,29 @@ def patch_map(grid_map: Floats, split: Split, placement: Placement) -> Map:
     return bordered[np.ix_(rows, columns)]
 
 
+def enlarge(maps: Floats, size: tuple[int, int]) -> Map:
+    """Bring maps `[B, h, w]` to `[B, H, W]` bilinearly, values as they are; centres and borders as `saliency_map`."""
+    down, across = enlarging(size, maps.shape[1:])
+    enlarged: Map = np.matmul(down @ maps.astype(np.float32), across.T)
+    return enlarged
+
+
+def enlarging(size: tuple[int, int], grid: tuple[int, ...]) -> tuple[Map, Map]:
+    """Return the matrices of `enlarge`, `[H, h]` and `[W, w]`: a map becomes down @ map @ across^T."""
+    (height, width), (rows, columns) = size, grid
+    return _weights(height, 0, height, rows), _weights(width, 0, width, columns)
+
+
+def for_the_eye(saliency: Floats) -> Map:
+    """Brighten a map of pixels, of which a few outshine all others: the 99th percentile of what is above 0 becomes 1.
+
+    What is above it is cut, as SmoothGrad's paper draws its maps (arXiv:1706.03825).
+    """
+    lit = saliency[saliency > 0]
+    bright = np.quantile(lit, 0.99) if lit.size else 1
+    return np.minimum(saliency / bright, 1).astype(np.float32)
+
+
 def is_blank(grid_map: Floats) -> bool:
     """Say whether a map points nowhere: not finite, nowhere positive, or the same everywhere."""
     if not grid_map.size or not np.isfinite(grid_map).all() or grid_map.max() <= 0:

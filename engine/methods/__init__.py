@@ -1,13 +1,130 @@
 """The catalogue of methods: one file each, listed here by hand."""
 
-from collections.abc import Callable
+import difflib
 
-from ..problem import Problem
-from ..types import Attribution
+from ..errors import OptionError
+from .ablation_cam import ablation_cam
+from .attention import attention_relevance, attention_rollout
+from .cam import cam
+from .cf_cam import cf_cam
 from .dd_cam import dd_cam
+from .deeplift import deeplift
+from .eigen_cam import eigen_cam, kpca_cam
+from .eigen_grad_cam import eigen_grad_cam
+from .fem import fem
+from .finer_cam import finer_cam
+from .full_grad import full_grad
+from .grad_cam import grad_cam
+from .grad_cam_plusplus import grad_cam_plusplus
+from .guided import deconvolution, guided_backpropagation, guided_grad_cam
+from .hirescam import grad_cam_elementwise, hirescam
+from .hsic import hsic
+from .integrated_gradients import integrated_gradients
+from .kernel_shap import kernel_shap
+from .layer_cam import layer_cam, layer_cam_fused
+from .lime import lime
+from .lrp import lrp
 from .nested import nested
+from .norm_grad import norm_grad, norm_grad_product
+from .occlusion import occlusion
+from .opti_cam import opti_cam
+from .recipro_cam import recipro_cam
+from .registry import Method
+from .rise import rise
+from .saliency import input_x_gradient, saliency
+from .score_cam import is_cam, score_cam, ss_cam
+from .shapley import shapley
+from .shapley_cam import shapley_cam
+from .sis import sis
+from .smooth_grad import smooth_grad, smooth_grad_squared, var_grad
+from .smooth_grad_cam_plusplus import smooth_grad_cam_plusplus
+from .sobol import sobol
+from .xgrad_cam import xgrad_cam
 
-METHODS: dict[str, Callable[[Problem], Attribution]] = {
-    "dd-cam": dd_cam,
-    "nested": nested,
-}
+LISTED: tuple[Method, ...] = (
+    dd_cam,
+    nested,
+    shapley,
+    cam,
+    grad_cam,
+    grad_cam_plusplus,
+    smooth_grad_cam_plusplus,
+    xgrad_cam,
+    hirescam,
+    grad_cam_elementwise,
+    layer_cam,
+    layer_cam_fused,
+    eigen_grad_cam,
+    shapley_cam,
+    finer_cam,
+    norm_grad,
+    norm_grad_product,
+    cf_cam,
+    eigen_cam,
+    kpca_cam,
+    fem,
+    ablation_cam,
+    recipro_cam,
+    score_cam,
+    ss_cam,
+    is_cam,
+    opti_cam,
+    saliency,
+    input_x_gradient,
+    smooth_grad,
+    smooth_grad_squared,
+    var_grad,
+    integrated_gradients,
+    full_grad,
+    guided_backpropagation,
+    deconvolution,
+    guided_grad_cam,
+    deeplift,
+    lrp,
+    attention_relevance,
+    attention_rollout,
+    occlusion,
+    rise,
+    lime,
+    kernel_shap,
+    sobol,
+    hsic,
+    sis,
+)
+METHODS: dict[str, Method] = {method.name: method for method in LISTED}
+
+
+def method_named(text: str) -> Method:
+    """Return a method of the catalogue: NAME, or NAME:OPTION=VALUE with as many options as are wanted.
+
+    Raises OptionError with what there is.
+    """
+    name, *settings = text.split(":")
+    if name not in METHODS:
+        near = difflib.get_close_matches(name, METHODS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(METHODS)}"
+        raise OptionError(f"unknown method {name!r}; {hint} (ddcam methods lists them)")
+    pairs = [setting.partition("=") for setting in settings]
+    if any(not equals for _, equals, _ in pairs):
+        raise OptionError(f"expected a method as NAME or NAME:OPTION=VALUE, got {text!r}")
+    return METHODS[name].with_options({option.replace("-", "_"): value for option, _, value in pairs})
+
+
+def catalogue() -> list[dict[str, str]]:
+    """Return one row a method, as texts: what it is, needs and costs, and where it is from."""
+    return [
+        {
+            "method": method.name,
+            "family": method.facts.family,
+            "needs": method.facts.needs,
+            "class": method.facts.sees_class,
+            "graph": "yes" if method.formula else "no",
+            "cost": method.facts.cost,
+            "options": ", ".join(f"{name}={default}" for name, default in method.options.items()) or "-",
+            "paper": method.facts.paper,
+        }
+        for method in LISTED
+    ]
+
+
+__all__ = ["LISTED", "METHODS", "Method", "catalogue", "method_named"]

@@ -11,8 +11,13 @@ from ..saliency import from_cells, from_channels, from_tokens
 from ..search import Outcome
 from ..together import find_together
 from ..types import Answer, Attribution, Certificate, Cost, Floats
+from .registry import Facts, method
 
 
+@method(
+    "dd-cam",
+    Facts("search", "the head", "the probes, at worst n^2 + 3n, and |S| + 2 canonical runs", "arXiv:2602.19274"),
+)
 def dd_cam(problem: Problem) -> Attribution:
     """Find a subset S with P(S) and not P(S without u) for every u in S, and weigh its units by logit drop.
 

@@ -11,6 +11,7 @@ from ..problem import Problem
 from ..runtime.batching import batches
 from ..types import Attribution, Cost, Floats
 from .dd_cam import grid_map
+from .registry import Facts, method
 
 LEVELS = (0.25, 0.5, 0.75, 0.9, 0.97)
 """Shares of the probability to be kept; docs/study.md compares others."""
@@ -20,6 +21,7 @@ POWERS, HALVINGS = (0.1, 10.0), 30
 """Range and steps of the search for the power that gives a map its size."""
 
 
+@method("nested", Facts("search", "the head", "a search for each of five levels", "ours; docs/study.md"))
 def nested(problem: Problem) -> Attribution:
     """Grade the units by 1-minimal sufficient subsets S_T for `confidence:T` at every level T, and by contribution.
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import correlate1d, gaussian_filter1d
 
-from ..preprocess import from_pixels, prepare
+from ..baseline import plain_input
 from ..problem import Problem
 from ..search.predicate import probabilities
 from ..types import Floats, Layout
@@ -73,9 +73,7 @@ def case_of(problem: Problem, inputs: NDArray[Any], **more: Any) -> Case:
         return probabilities(problem.score_images(perturbed), problem.activation)
 
     def plain(colour: tuple[int, int, int]) -> Floats:
-        shown = opened.preprocessing
-        pixels = np.full((shown.height, shown.width, 3), colour, np.uint8)
-        return prepare(from_pixels(pixels), shown, opened.picture)[0].astype(np.float32)
+        return plain_input(colour, opened.preprocessing, opened.picture).astype(np.float32)
 
     return Case(
         inputs=inputs.astype(np.float32),

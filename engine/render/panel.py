@@ -1,4 +1,4 @@
-"""One picture for a paper or a slide: the input, what the model needs and the overlay side by side."""
+"""One picture for a paper or a slide: the input, what the map shows of it and the overlay side by side."""
 
 import unicodedata
 from bisect import bisect_right
@@ -21,7 +21,7 @@ NARROWEST = 180
 MARGIN = 20
 TITLE, SMALL = 22, 16
 INK, GRAY = (25, 25, 30), (95, 95, 105)
-TILES = ("input", "what the model needs", "overlay")
+TILES = ("input", "what the map shows", "overlay")
 
 LONGEST = 4000
 MOST_LINES = 12
@@ -30,7 +30,7 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def panel(pixels: Pixels, saliency: Floats, title: str, caption: str) -> Pixels:
-    """Draw input, what the model needs and overlay under a title and over a caption -> `[., ., 3]`.
+    """Draw input, what the map shows of it and overlay under a title and over a caption -> `[., ., 3]`.
 
     pixels `[H, W, 3]`, saliency `[H, W]` in 0..1. Letters that Pillow's own font lacks lose their accents or
     become "?"; what does not fit on 2 lines of title and 12 of caption ends in "...".

@@ -1,11 +1,14 @@
 """What replaces a removed patch, how much that changes, and where patches lie in the picture."""
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
-from ddcam.engine.baseline import changes, strengths_of_patches, with_baseline
+from ddcam.engine.baseline import changes, nothing_shown, strengths_of_patches, with_baseline
+from ddcam.engine.preprocess import from_pixels, prepare
 from ddcam.engine.saliency import patch_map
-from ddcam.engine.types import Placement, Split
+from ddcam.engine.types import PictureInput, Placement, Preprocessing, Split
 
 
 def lying(shape: tuple[int, ...], axis: int, side: int, baseline: str) -> Split:
@@ -79,3 +82,21 @@ def test_every_pixel_of_the_placement_lies_in_a_patch():
 
     assert found[1:17, :23].all()
     assert not found[0].any()
+
+
+def test_nothing_is_shown_of_a_picture_in_the_models_own_type():
+    shown = Preprocessing("p", 32, 48, "stretch", 1.0, "bilinear", "RGB", 1 / 255, (0.5, 0.4, 0.3), (0.2, 0.2, 0.2), "")
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 48, 3), np.uint8)
+    for layout, dtype in (("NCHW", "float32"), ("NHWC", "float16"), ("NHWC", "uint8")):
+        picture = PictureInput("x", dtype, layout, 3, 32, 48, True)
+        raw = replace(shown, scale=1.0, mean=(0.0,) * 3, std=(1.0,) * 3) if dtype == "uint8" else shown
+        inputs, _ = prepare(from_pixels(pixels), raw, picture)
+        zero, black, blur = (nothing_shown(inputs, name, raw, picture) for name in ("zero", "black", "blur"))
+        last = black if layout == "NHWC" else black.transpose(0, 2, 3, 1)
+
+        assert {a.dtype for a in (zero, black, blur)} == {inputs.dtype}
+        assert {a.shape for a in (zero, black, blur)} == {inputs.shape}
+        assert not zero.any()
+        np.testing.assert_allclose(last[0, 0, 0], -np.divide(raw.mean, raw.std), rtol=1e-3)
+        assert np.ptp(black, axis=(2, 3) if layout == "NCHW" else (1, 2)).max() == 0
+        assert 0 < blur.std() < 0.4 * inputs.std()

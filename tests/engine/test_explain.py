@@ -11,6 +11,7 @@ import ddcam
 from ddcam.engine import Model
 from ddcam.engine.errors import ExplanationError, OptionError, OutputError
 from ddcam.engine.preprocess import from_pixels
+from ddcam.engine.render.overlay import overlay
 from ddcam.models import demo_path, demo_pictures
 
 
@@ -126,3 +127,30 @@ def test_a_blank_picture_is_explained_or_warned_about(model: Model) -> None:
     explanation = ddcam.explain(model, from_pixels(np.zeros((32, 32), np.uint8)))
 
     assert explanation.attribution.outcome == "one-minimal" or explanation.warnings
+
+
+def test_a_map_of_pixels_is_drawn_brighter_than_it_is_saved(model: Model, tmp_path: Path) -> None:
+    explanation = ddcam.explain(model, demo_pictures()[0], method="saliency")
+    ddcam.save(explanation, tmp_path / "why")
+    plain = overlay(explanation.picture.pixels, explanation.saliency)
+
+    assert explanation.attribution.grid_map.shape == (32, 32)
+    with Image.open(tmp_path / "why" / "overlay.png") as drawn:
+        changed = np.abs(np.asarray(drawn.convert("RGB")).astype(int) - explanation.picture.pixels).sum()
+    assert changed > np.abs(plain.astype(int) - explanation.picture.pixels).sum()
+    saved = np.load(tmp_path / "why" / "saliency.npy")
+    np.testing.assert_allclose(saved, explanation.saliency, atol=1e-3)
+
+
+def test_a_map_of_pixels_stays_one_where_units_are_patches() -> None:
+    model = ddcam.load(demo_path("digits_cnn_additive"), units="patch", patch=7)
+    squares, pixels = (ddcam.explain(model, demo_pictures()[0], method=m).saliency for m in ("dd-cam", "saliency"))
+
+    assert len(np.unique(squares)) <= 17
+    assert len(np.unique(pixels)) > 100
+
+
+def test_what_a_method_warns_of_is_told(model: Model) -> None:
+    explanation = ddcam.explain(model, demo_pictures()[0], method="integrated-gradients:steps=1")
+
+    assert any("take more with steps=" in warning for warning in explanation.warnings)

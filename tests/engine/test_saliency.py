@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
 
-from ddcam.engine.saliency import from_cells, from_channels, from_tokens, is_blank, saliency_map
+from ddcam.engine.saliency import for_the_eye, from_cells, from_channels, from_tokens, is_blank, saliency_map
 from ddcam.engine.types import Placement
 
 
@@ -201,3 +201,17 @@ def test_a_map_without_a_finite_maximum_stays_zero(value):
 )
 def test_blank_maps_are_recognised(grid_map, blank):
     assert is_blank(grid_map) is blank
+
+
+def test_a_few_bright_pixels_leave_something_to_see_of_the_others() -> None:
+    saliency = np.zeros((20, 20), np.float32)
+    saliency[5:15] = np.linspace(0.01, 0.1, 200).reshape(10, 20)
+    saliency[7, 7] = 1
+
+    seen = for_the_eye(saliency)
+
+    assert seen.max() == 1
+    assert seen[14, 10] > 0.9
+    assert (seen == 1).sum() <= 3
+    np.testing.assert_array_equal(seen == 0, saliency == 0)
+    np.testing.assert_array_equal(for_the_eye(np.zeros((3, 3))), 0)
