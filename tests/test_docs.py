@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 import pytest
 
-from ddcam.cli import cli
+from ddcam.cli import cli, guide, markdown
+from ddcam.engine import catalogue
 from ddcam.engine.search.predicate import KINDS
 
 ROOT = Path(__file__).parents[1]
@@ -76,3 +77,17 @@ def test_every_path_in_the_table_of_places_is_there() -> None:
 
     assert len(paths) >= 9
     assert not [path for path in paths if not (ROOT / path).exists()]
+
+
+def test_the_table_of_methods_is_the_registry() -> None:
+    """Print it anew with `ddcam methods --format markdown` where this fails."""
+    table = README.split("<!-- methods -->")[1].split("## ")[0].strip()
+
+    assert table == markdown(catalogue())
+
+
+def test_the_guide_to_the_methods_is_their_docstrings() -> None:
+    """Print it anew with `ddcam methods --format guide` where this fails."""
+    text = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
+
+    assert text.split("<!-- methods -->")[1].strip() == guide(catalogue())

@@ -1,0 +1,206 @@
+"""Gradients beside PyTorch's: how exact, and how fast forward plus backward, for many networks and both exporters.
+
+Errors are relative L2 errors against PyTorch in float64, the median over pictures: one flipped sign of a number near
+0 (a ReLU, a maximum) can make 1e-3 of 1e-6 in either. Times are of the processor, one thread each, measured in turn.
+Usage: python benchmarks/gradients.py [FOLDER FOR EXPORTS [NAME...]]
+"""
+
+import copy
+import importlib.util
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from zoo import EXPORTERS, NAMES, exported, network, pictures
+
+import ddcam
+from ddcam.engine.autodiff.forward import prepare_forward
+from ddcam.engine.autodiff.gradient_graph import SEED, gradient_graph
+from ddcam.engine.runtime.session import Session
+
+Array = NDArray[Any]
+PICTURES, ROUNDS = 3, 5
+HEADS = {
+    "resnet50": "/layer4/",
+    "mobilenet_v2": "/features/features.18/",
+    "vgg16": "/features/",
+    "vit_b_16": "/encoder/layers/encoder_layer_10/",
+}
+"""Where Grad-CAM looks: what the last node so named makes; for ViT that is what the last block reads."""
+THREADED = ["resnet50", "mobilenet_v2", "vit_b_16"]
+PEERS = ["resnet18", "resnet50", "mobilenet_v2", "vgg16", "vit_b_16"]
+HEADER = """# Gradients beside PyTorch's
+
+ddcam {version}, ONNX Runtime {runtime}, PyTorch {torch}, {cores} cores of {machine}; made by
+`python benchmarks/gradients.py`. Random weights, 224 x 224 (Inception 299 x 299), a free batch; the gradient of one
+score by the picture. Errors: relative L2 against PyTorch in float64, medians over {pictures} pictures, one at a time
+and all in one batch, with those of PyTorch in float32 behind the stroke. Times: milliseconds of the processor for
+forward and backward of one picture, one thread each, in turn, medians of {rounds}.
+
+| network | exporter | error, one | error, batch | ddcam ms | PyTorch ms | ratio |
+|---|---|---|---|---|---|---|"""
+
+
+def main(folder: Path, names: Sequence[str]) -> None:
+    torch.set_num_threads(1)
+    print(
+        HEADER.format(
+            version=ddcam.__version__,
+            runtime=onnxruntime.__version__,
+            torch=torch.__version__,
+            cores=os.cpu_count(),
+            machine=platform.machine(),
+            pictures=PICTURES,
+            rounds=ROUNDS,
+        )
+    )
+    ratios, further = [], []
+    for name in names:
+        net = network(name)
+        judge = Judge(net, pictures(name, PICTURES))
+        for exporter in EXPORTERS:
+            try:
+                ratios.append(row(name, judge, exported(name, net, exporter, folder), exporter))
+            except Exception as problem:  # an exporter's, or a gap of ours: say which, go on
+                print(f"| {name} | {exporter} | {type(problem).__name__}: {brief(problem)} |", flush=True)
+        further += [head_row(name, net, folder)] if name in HEADS else []
+    print(f"\nRatio over {len(ratios)} exports: geometric mean {statistics.geometric_mean(ratios):.2f}, ", end="")
+    print(f"largest {max(ratios):.2f}.\n\n| network | forward ms | forward and gradient of the features ms | ratio |")
+    print("|---|---|---|---|", *further, sep="\n")
+    print("\n| PyTorch, by the clock | one thread ms | all cores ms |\n|---|---|---|")
+    for name in THREADED:
+        print(cores_row(name, network(name)), flush=True)
+    if importlib.util.find_spec("onnx_ad"):
+        print("\n| network, one picture | ddcam ms | onnx-ad ms | times | difference |\n|---|---|---|---|---|")
+        for name in PEERS:
+            print(peer_row(name, folder), flush=True)
+
+
+class Judge:
+    """PyTorch's gradients of a network: the true ones, in float64, and its own errors in float32."""
+
+    def __init__(self, net: torch.nn.Module, x: torch.Tensor) -> None:
+        self.net, self.x, self.label = net, x, common_label(net, x)
+        self.true = by_torch(copy.deepcopy(net).double(), x.double(), self.label)
+        self.errors = self.errors_of(lambda some: by_torch(net, some, self.label))
+
+    def errors_of(self, work: Callable[[torch.Tensor], Array]) -> tuple[float, float]:
+        """Return the errors of pictures one at a time, and in one batch."""
+        alone = np.concatenate([work(self.x[i : i + 1]) for i in range(PICTURES)])
+        return error(alone, self.true), error(work(self.x), self.true)
+
+
+def row(name: str, judge: Judge, model: onnx.ModelProto, exporter: str) -> float:
+    session, first = gradient_session(model, judge.x.numpy()), judge.x[:1]
+    errors = judge.errors_of(lambda some: run(session, some.numpy(), judge.label))
+    ours, theirs = in_turn(
+        [lambda: run(session, first.numpy(), judge.label), lambda: by_torch(judge.net, first, judge.label)]
+    )
+    cells = [f"{own:.0e} / {peer:.0e}" for own, peer in zip(errors, judge.errors, strict=True)]
+    cells += [f"{ours:.1f}", f"{theirs:.1f}", f"{ours / theirs:.2f}"]
+    print(f"| {name} | {exporter} | {' | '.join(cells)} |", flush=True)
+    return ours / theirs
+
+
+def cores_row(name: str, net: torch.nn.Module) -> str:
+    """Compare PyTorch with one thread and with all, by the clock."""
+    x, taken = pictures(name, 1), []
+    for threads in (1, os.cpu_count() or 1):
+        torch.set_num_threads(threads)
+        taken += in_turn([lambda: by_torch(net, x, 0)], time.perf_counter)
+    torch.set_num_threads(1)
+    return f"| {name} | {taken[0]:.0f} | {taken[1]:.0f} |"
+
+
+def head_row(name: str, net: torch.nn.Module, folder: Path) -> str:
+    x, model = pictures(name, 2).numpy(), exported(name, net, "script", folder)
+    features = [node.output[0] for node in model.graph.node if node.name.startswith(HEADS[name])][-1]
+    session, plain = gradient_session(model, x, features), Session(model.SerializeToString(), threads=1)
+    forward, both = in_turn([lambda: plain.run({plain.inputs[0]: x[:1]}), lambda: run(session, x[:1], 0)])
+    return f"| {name} | {forward:.1f} | {both:.1f} | {both / forward:.2f} |"
+
+
+def peer_row(name: str, folder: Path) -> str:
+    """Compare with onnx-ad on an export of one picture."""
+    onnx_ad = importlib.import_module("onnx_ad")
+    net, x = network(name), pictures(name, 1).numpy()
+    label = common_label(net, pictures(name, 1))
+    model = exported(name, net, "script", folder, free=False)
+    try:
+        peer = Session(onnx_ad.reverse(model, layout="onnx").SerializeToString(), threads=1)
+        seed = np.zeros((1, 1000, 1), np.float32)
+        seed[0, label] = 1
+        feeds = dict(zip(peer.inputs, (x, seed), strict=True))
+        found = peer.run(feeds)[-1].reshape(x.shape)
+    except Exception as problem:  # whatever it does not cover
+        return f"| {name} | | refuses: {brief(problem)} | | |"
+    session = gradient_session(model, x)
+    ours, theirs = in_turn([lambda: run(session, x, label), lambda: peer.run(feeds)])
+    return f"| {name} | {ours:.1f} | {theirs:.1f} | {theirs / ours:.1f} | {error(found, run(session, x, label)):.0e} |"
+
+
+def gradient_session(model: onnx.ModelProto, x: Array, wrt: str = "") -> Session:
+    """Open `picture, seed -> scores, gradient` of a model."""
+    picture, scores = model.graph.input[0].name, model.graph.output[0].name
+    free = not model.graph.input[0].type.tensor_type.shape.dim[0].dim_value
+    two = {picture: x[:2]} if free else None
+    forward = prepare_forward(model, [scores, *filter(None, [wrt])], {picture: x[:1]}, two)
+    return Session(gradient_graph(forward, scores, [wrt or picture]).SerializeToString(), threads=1)
+
+
+def run(session: Session, x: Array, label: int) -> Array:
+    seed = np.zeros((len(x), 1000), np.float32)
+    seed[:, label] = 1
+    picture = next(name for name in session.inputs if name != SEED)
+    return session.run({picture: x, SEED: seed})[1]
+
+
+def by_torch(net: torch.nn.Module, x: torch.Tensor, label: int) -> Array:
+    given = x.clone().requires_grad_(True)
+    [found] = torch.autograd.grad(net(given)[:, label].sum(), given)
+    return found.numpy()
+
+
+def common_label(net: torch.nn.Module, x: torch.Tensor) -> int:
+    """Return a class that all pictures score high: SqueezeNet ends in a ReLU, which leaves others no gradient."""
+    with torch.no_grad():
+        return int(net(x).amin(0).argmax())
+
+
+def error(found: Array, true: Array) -> float:
+    """Return the median over pictures of the relative L2 error."""
+    norms = (np.linalg.norm(difference) / np.linalg.norm(t) for difference, t in zip(found - true, true, strict=True))
+    return statistics.median(float(norm) for norm in norms)
+
+
+def in_turn(works: Sequence[Callable[[], object]], clock: Callable[[], float] = time.process_time) -> list[float]:
+    """Return the median milliseconds of each, measured in turn after a first go."""
+    taken: list[list[float]] = [[] for _ in works]
+    for _ in range(ROUNDS + 1):
+        for work, times in zip(works, taken, strict=True):
+            started = clock()
+            work()
+            times.append((clock() - started) * 1000)
+    return [statistics.median(times[1:]) for times in taken]
+
+
+def brief(problem: Exception) -> str:
+    return " ".join(str(problem).split())[:90]
+
+
+if __name__ == "__main__":
+    given = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp())
+    main(given, sys.argv[2:] or NAMES)
