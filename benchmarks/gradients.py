@@ -41,7 +41,7 @@ HEADS = {
 }
 """Where Grad-CAM looks: what the last node so named makes; for ViT that is what the last block reads."""
 THREADED = ["resnet50", "mobilenet_v2", "vit_b_16"]
-PEERS = ["resnet18", "resnet50", "mobilenet_v2", "vgg16", "vit_b_16"]
+PEERS = ["resnet18", "resnet50", "mobilenet_v2", "efficientnet_b0", "densenet121", "vgg16"]
 HEADER = """# Gradients beside PyTorch's
 
 ddcam {version}, ONNX Runtime {runtime}, PyTorch {torch}, {cores} cores of {machine}; made by
