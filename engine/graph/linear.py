@@ -27,6 +27,7 @@ LINEAR = frozenset(
         "Slice",
     }
     | {"Split", "Pad", "Expand", "Neg", "Add", "Sub", "Sum", "Mul", "Div", "Cast", "Gather", "Mean"}
+    | {"ReorderInput", "ReorderOutput"}  # in and out of the blocked layout, in files that ONNX Runtime saved
 )
 """Operators that are affine in their data when their other operands are constant."""
 PRODUCTS = frozenset({"Conv", "Gemm", "MatMul", "Mul"})
