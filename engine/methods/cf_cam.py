@@ -4,9 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import correlate2d
 from scipy.spatial.distance import pdist
-from sklearn.cluster import DBSCAN
 
 from ..errors import OptionError
 from ..problem import Problem
@@ -62,6 +60,8 @@ def channel_weights(features: Array, gradients: Array) -> tuple[NDArray[np.intp]
 
 def clusters(rows: Array) -> NDArray[np.intp]:
     """Return the cluster of each row `[n]`, -1 where it is noise."""
+    from sklearn.cluster import DBSCAN  # noqa: PLC0415  (slow to import, and only this method needs it)
+
     if len(rows) < 2:
         return np.full(len(rows), -1)
     radius = max(float(np.percentile(pdist(rows), NEAR)), 1e-5)
@@ -71,6 +71,8 @@ def clusters(rows: Array) -> NDArray[np.intp]:
 
 def filtered(gradient: Array) -> Array:
     """Correlate a gradient with a kernel of its own size, made of a Gaussian and of its own values; zeros outside."""
+    from scipy.signal import correlate2d  # noqa: PLC0415  (slow to import, and only this method needs it)
+
     height, width = gradient.shape
     rows, columns = np.arange(height)[:, None] - height / 2, np.arange(width) - width / 2
     kernel = np.exp(-(rows**2 + columns**2) / (2 * SPATIAL**2))

@@ -3,7 +3,6 @@
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import pdist, squareform
-from scipy.stats import qmc
 
 from ..errors import OptionError
 from ..perturb import grid_labels, perturbed, pieces
@@ -27,6 +26,8 @@ def hsic(
     Cost: `samples` forwards.
     Source: arXiv:2206.06219.
     """
+    from scipy.stats import qmc  # noqa: PLC0415  (slow to import, and only this method needs it)
+
     if samples < 2 or cells < 1:
         raise OptionError(f"expected samples of 2 and cells of 1 or more, got {samples} and {cells}")
     view = perturbed(problem, baseline=baseline, score=score)

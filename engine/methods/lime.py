@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import Ridge
 
 from ..errors import OptionError
 from ..perturb import Perturbed, perturbed, pieces
@@ -38,6 +37,8 @@ def lime(
     Cost: `samples` forwards.
     Source: arXiv:1602.04938.
     """
+    from sklearn.linear_model import Ridge  # noqa: PLC0415  (slow to import, and only this method needs it)
+
     if samples < 2 or across < 1:
         raise OptionError(f"expected 2 samples and 1 superpixel across or more, got {samples} and {across}")
     view = perturbed(problem, baseline="zero" if baseline == "piece" else baseline, score=score)

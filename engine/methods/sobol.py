@@ -1,7 +1,6 @@
 """Sobol attribution (Fel et al., 2021): the share of the score's variance that a cell of the picture has a part in."""
 
 import numpy as np
-from scipy.stats import qmc
 
 from ..errors import OptionError
 from ..perturb import grid_labels, perturbed, pieces
@@ -36,6 +35,8 @@ def sobol(
 
 def design(samples: int, count: int, seed: int) -> Floats:
     """Return A, and A with each column in turn from B: `[(count + 1) samples, count]`."""
+    from scipy.stats import qmc  # noqa: PLC0415  (slow to import, and only this method needs it)
+
     points = qmc.Sobol(2 * count, scramble=True, seed=seed).random(samples).astype(np.float32)
     first, second = points[:, :count], points[:, count:]
     mixed = np.repeat(first[None], count, axis=0)
