@@ -180,7 +180,7 @@ def measure(row: Row, models: dict[str, Model], case: Case) -> list[float]:
 
     case = replace(case, explain=explain)
     found = explain(case.inputs)
-    again, size, drop = coherency(found, case), complexity(found), average_drop(found, case)
+    again, size, drop = coherency(found, case), complexity(found, case), average_drop(found, case)
     return [
         insertion(found, case, count=RUNGS),
         deletion(found, case, count=RUNGS),

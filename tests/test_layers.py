@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = [
     {"engine/types.py", "engine/errors.py"},
     {"engine/graph", "engine/runtime", "engine/search", "engine/preprocess", "engine/labels.py", "engine/atomic.py"},
+    {"engine/named.py"},
     {"engine/autodiff", "engine/saliency.py", "engine/baseline.py", "engine/superpixels.py"},
     {"engine/check.py", "engine/slopes.py"},
     {"engine/open_model.py"},
@@ -24,6 +25,7 @@ LAYERS = [
     {"engine/together.py"},
     {"engine/methods", "engine/metrics", "engine/render", "engine/explanation_file.py"},
     {"engine/explain.py", "engine/inspect.py", "engine/gradient_file.py", "engine/split_files.py", "engine/verify.py"},
+    {"engine/evaluate.py", "engine/compare.py"},
     {"engine/__init__.py"},
     {"adapters", "models"},
     {"__init__.py"},

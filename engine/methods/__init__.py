@@ -1,8 +1,6 @@
 """The catalogue of methods: one file each, listed here by hand."""
 
-import difflib
-
-from ..errors import OptionError
+from ..named import listed, named
 from .ablation_cam import ablation_cam
 from .attention import attention_relevance, attention_rollout
 from .cam import cam
@@ -99,15 +97,8 @@ def method_named(text: str) -> Method:
 
     Raises OptionError with what there is.
     """
-    name, *settings = text.split(":")
-    if name not in METHODS:
-        near = difflib.get_close_matches(name, METHODS, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(METHODS)}"
-        raise OptionError(f"unknown method {name!r}; {hint} (ddcam methods lists them)")
-    pairs = [setting.partition("=") for setting in settings]
-    if any(not equals for _, equals, _ in pairs):
-        raise OptionError(f"expected a method as NAME or NAME:OPTION=VALUE, got {text!r}")
-    return METHODS[name].with_options({option.replace("-", "_"): value for option, _, value in pairs})
+    method, options = named("method", text, METHODS)
+    return method.with_options(options)
 
 
 def catalogue() -> list[dict[str, str]]:
@@ -120,7 +111,7 @@ def catalogue() -> list[dict[str, str]]:
             "class": method.facts.sees_class,
             "graph": "yes" if method.formula else "no",
             "cost": method.facts.cost,
-            "options": ", ".join(f"{name}={default}" for name, default in method.options.items()) or "-",
+            "options": listed(method.options) or "-",
             "paper": method.facts.paper,
         }
         for method in LISTED

@@ -1,6 +1,5 @@
 """What the catalogue knows of a method, and the two decorators that file one."""
 
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,14 +10,13 @@ import numpy as np
 from ..autodiff.formula import Formula, Layer, Where, any_path, one_logit
 from ..autodiff.registry import Rules
 from ..autodiff.rules import VJP
-from ..errors import OptionError
 from ..graph.build import Var
+from ..named import Text, doc_of, options_of, values_of
 from ..problem import Problem
 from ..types import Attribution, Floats
 
 Family = Literal["search", "cam", "gradient", "propagation", "perturbation", "concept"]
 Needs = Literal["the head", "the whole model", "gradient of the head", "gradient of the input", "features", "attention"]
-Text = str | bool | int | float
 
 
 @dataclass(frozen=True)
@@ -54,23 +52,10 @@ class Method:
 
     def with_options(self, given: Mapping[str, str]) -> "Method":
         """Return the method with options bound, given as texts; raises OptionError for those that it does not have."""
-        options = {name: self.value(name, text) for name, text in given.items()}
+        options = values_of(f"method {self.name}", self.options, given)
         bound = partial(self.function, **options)
         made = self.made(**options) if self.made else self.formula and self.formula.bound(options)
         return replace(self, function=bound, formula=made)
-
-    def value(self, name: str, text: str) -> Text:
-        if name not in self.options:
-            has = ", ".join(f"{key}={default}" for key, default in self.options.items()) or "none"
-            raise OptionError(f"method {self.name} has no option {name!r}; it has {has}")
-        kind = type(self.options[name])
-        try:
-            return BOOLEANS[text] if kind is bool else kind(text)
-        except (ValueError, KeyError):
-            raise OptionError(f"option {name} of method {self.name} expects {kind.__name__}, got {text!r}") from None
-
-
-BOOLEANS = {"true": True, "false": False}
 
 
 def method(
@@ -119,16 +104,6 @@ def from_least(name: str, values: Floats, weighting: str = "") -> Attribution:
     """Make an attribution of a map that has no zero of its own: its least value is drawn as nothing."""
     scores = np.asarray(values, np.float32)
     return Attribution(name, scores, scores - scores.min(), weighting or f"{name} map")
-
-
-def doc_of(function: Callable[..., Any]) -> str:
-    return inspect.getdoc(function) or ""
-
-
-def options_of(function: Callable[..., Any]) -> dict[str, Text]:
-    """Return a function's keyword options and their defaults."""
-    found = inspect.signature(function).parameters.values()
-    return {p.name: p.default for p in found if p.default is not inspect.Parameter.empty}
 
 
 __all__ = ["Facts", "Layer", "Method", "formula", "from_least", "from_map", "method"]

@@ -1,40 +1,65 @@
 """The catalogue of metrics: one file each, listed here by hand."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
-
+from ..named import listed, named
 from .adcc import adcc
 from .average_drop import average_drop
-from .case import Case, Map, Substrate, case_of, unit_range
+from .case import Attempt, Case, Map, Mosaic, Substrate, case_of, unit_range
 from .coherency import coherency
 from .complexity import complexity
 from .deletion import deletion
 from .energy import energy
 from .insertion import insertion
 from .pointing_game import pointing_game
+from .registry import Metric
 from .restoring_area import restoring_area
 
+LISTED: tuple[Metric, ...] = (
+    insertion,
+    deletion,
+    average_drop,
+    restoring_area,
+    adcc,
+    energy,
+    pointing_game,
+    complexity,
+    coherency,
+)
+METRICS: dict[str, Metric] = {metric.name: metric for metric in LISTED}
 
-@dataclass(frozen=True)
-class Metric:
-    """A measure of one map on one case, in 0..1, which way is better, and what the case must have for it."""
 
-    measure: Callable[[Map, Case], float]
-    better: Literal["higher", "lower"]
-    needs: Literal["", "box", "explain"] = ""
+def metric_named(text: str) -> Metric:
+    """Return a metric of the catalogue: NAME, or NAME:OPTION=VALUE; raises OptionError with what there is."""
+    metric, options = named("metric", text, METRICS)
+    return metric.with_options(options)
 
 
-METRICS: dict[str, Metric] = {
-    "insertion": Metric(insertion, "higher"),
-    "deletion": Metric(deletion, "lower"),
-    "average-drop": Metric(average_drop, "lower"),
-    "coherency": Metric(coherency, "higher", "explain"),
-    "complexity": Metric(complexity, "lower"),
-    "adcc": Metric(adcc, "higher", "explain"),
-    "energy": Metric(energy, "higher", "box"),
-    "pointing-game": Metric(pointing_game, "higher", "box"),
-    "restoring-area": Metric(restoring_area, "lower"),
-}
+def metric_catalogue() -> list[dict[str, str]]:
+    """Return one row a metric, as texts."""
+    return [
+        {
+            "metric": metric.name,
+            "family": metric.facts.family,
+            "better": metric.facts.better,
+            "needs": ", ".join(metric.facts.needs).replace("_", " ") or "-",
+            "cost": metric.facts.cost,
+            "options": listed(metric.options) or "-",
+            "paper": metric.facts.paper,
+        }
+        for metric in LISTED
+    ]
 
-__all__ = ["METRICS", "Case", "Map", "Metric", "Substrate", "case_of", "unit_range"]
+
+__all__ = [
+    "LISTED",
+    "METRICS",
+    "Attempt",
+    "Case",
+    "Map",
+    "Metric",
+    "Mosaic",
+    "Substrate",
+    "case_of",
+    "metric_catalogue",
+    "metric_named",
+    "unit_range",
+]

@@ -4,8 +4,10 @@ from .average_drop import average_drop
 from .case import Case, Map
 from .coherency import coherency
 from .complexity import complexity
+from .registry import MetricFacts, metric
 
 
+@metric("adcc", MetricFacts("faithfulness", "higher", "2 forwards, the method again", "arXiv:2104.10252", ("explain",)))
 def adcc(saliency: Map, case: Case) -> float:
     """Return the harmonic mean of coherency, 1 - complexity and 1 - average drop, in 0..1, of one picture.
 
@@ -13,7 +15,7 @@ def adcc(saliency: Map, case: Case) -> float:
     Cost: 2 forwards and the method once more. Source: Poppi et al., CVPR workshops 2021 (arXiv 2104.10252);
     their published code sets the closing parenthesis wrongly and computes something else.
     """
-    return harmonic(coherency(saliency, case), complexity(saliency), average_drop(saliency, case))
+    return harmonic(coherency(saliency, case), complexity(saliency, case), average_drop(saliency, case))
 
 
 def harmonic(coherent: float, complicated: float, dropped: float) -> float:

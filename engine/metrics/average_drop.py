@@ -1,8 +1,10 @@
 """Average drop: how much confidence is lost when the picture is dimmed by its map."""
 
 from .case import Case, Map, unit_range
+from .registry import MetricFacts, metric
 
 
+@metric("average-drop", MetricFacts("faithfulness", "lower", "2 forwards", "arXiv:1710.11063"))
 def average_drop(saliency: Map, case: Case) -> float:
     """Return max(0, p - o) / p in 0..1, p and o the target's probability on x and on the explanation map x * E.
 

@@ -11,7 +11,7 @@ from scipy.ndimage import correlate1d, gaussian_filter1d
 from ..baseline import plain_input
 from ..problem import Problem
 from ..search.predicate import probabilities
-from ..types import Floats, Layout
+from ..types import Attribution, Floats, Layout
 
 Map = NDArray[np.floating[Any]]
 """A saliency map at the size of the model input, `[H, W]`; every metric brings it to 0..1 by `unit_range`."""
@@ -24,11 +24,33 @@ BLUR_TAPS, BLUR_SIGMA = 11, 5.0
 
 
 @dataclass(frozen=True)
+class Attempt:
+    """What the method under test gave: its answer, its signed scores as a map `[H, W]`, and what that took.
+
+    `memory`: how much the process had grown at its largest while the method ran, in bytes.
+    """
+
+    attribution: Attribution
+    signed: Map
+    seconds: float
+    memory: int
+
+
+@dataclass(frozen=True)
+class Mosaic:
+    """A picture of several pictures of other classes: the method's map of it for this class, and where this one is."""
+
+    explain: Callable[[], Map]
+    cell: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
 class Case:
     """One picture, one class, one model; `mean` and `black` are the model input of a picture of that colour.
 
     `score`: inputs `[B, ...]` -> probabilities `[B, classes]`. `box`: where the object is, bool `[H, W]`.
-    `explain`: the method under test, input `[1, ...]` -> map `[H, W]` for the same class.
+    What reruns the method under test, each giving a map `[H, W]`: `explain` on another input `[1, ...]` for the same
+    class, `explain_class` on this one for another class, `explain_randomised` with the model's weights shuffled.
     """
 
     inputs: Floats
@@ -39,6 +61,10 @@ class Case:
     black: Floats
     box: NDArray[np.bool_] | None = None
     explain: Callable[[Floats], Map] | None = None
+    explain_class: Callable[[int], Map] | None = None
+    explain_randomised: Callable[[], Map] | None = None
+    mosaic: Mosaic | None = None
+    attempt: Attempt | None = None
 
     def confidence(self, inputs: Floats) -> Floats:
         """Return the probability of the target, `[B]`."""

@@ -5,8 +5,10 @@ import numpy as np
 from ..errors import DdcamError, OptionError
 from .average_drop import masked
 from .case import Case, Map
+from .registry import MetricFacts, metric
 
 
+@metric("coherency", MetricFacts("robustness", "higher", "the method again", "arXiv:2104.10252", ("explain",)))
 def coherency(saliency: Map, case: Case) -> float:
     """Return (1 + Pearson's r) / 2 of the map and of the method's map of the picture dimmed by it, in 0..1.
 

@@ -2,8 +2,10 @@
 
 from .case import Case, Map, Substrate
 from .ladder import RUNGS, area, rungs
+from .registry import MetricFacts, metric
 
 
+@metric("deletion", MetricFacts("faithfulness", "lower", "29 forwards", "arXiv:1806.07421"))
 def deletion(saliency: Map, case: Case, *, substrate: Substrate = "mean", count: int = RUNGS) -> float:
     """Return the area under p(target) while the map's pixels are replaced by the mean colour, best first.
 

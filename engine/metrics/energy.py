@@ -2,8 +2,10 @@
 
 from .case import Case, Map, unit_range
 from .pointing_game import box_of
+from .registry import MetricFacts, metric
 
 
+@metric("energy", MetricFacts("localisation", "higher", "nothing is run", "arXiv:1910.01279", ("box",)))
 def energy(saliency: Map, case: Case) -> float:
     """Return the sum of the map inside the box over its sum, in 0..1; a blank map scores 0.
 

@@ -2,8 +2,10 @@
 
 from .case import Case, Map, Substrate
 from .ladder import RUNGS, area, rungs
+from .registry import MetricFacts, metric
 
 
+@metric("insertion", MetricFacts("faithfulness", "higher", "29 forwards", "arXiv:1806.07421"))
 def insertion(saliency: Map, case: Case, *, substrate: Substrate = "blur", count: int = RUNGS) -> float:
     """Return the area under p(target) while the map's pixels are inserted into a blurred picture, best first.
 

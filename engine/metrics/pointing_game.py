@@ -6,8 +6,10 @@ from scipy.ndimage import distance_transform_edt
 
 from ..errors import OptionError
 from .case import Case, Map
+from .registry import MetricFacts, metric
 
 
+@metric("pointing-game", MetricFacts("localisation", "higher", "nothing is run", "arXiv:1608.00507", ("box",)))
 def pointing_game(saliency: Map, case: Case, *, tolerance: int = 0) -> float:
     """Return 1 where the highest pixel lies in the box, or within `tolerance` pixels of it, else 0.
 

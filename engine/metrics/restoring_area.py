@@ -4,8 +4,10 @@ import numpy as np
 
 from .case import Case, Map, Substrate
 from .ladder import RUNGS, rungs
+from .registry import MetricFacts, metric
 
 
+@metric("restoring-area", MetricFacts("faithfulness", "lower", "29 forwards", "none"))
 def restoring_area(saliency: Map, case: Case, *, substrate: Substrate = "blur", count: int = RUNGS) -> float:
     """Return the least k / count such that the map's best k / count of the pixels are decided for the target.
 
