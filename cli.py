@@ -4,7 +4,7 @@ import functools
 import io
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from . import __version__, engine
+from .adapters.datasets import FORMATS, open_dataset
 from .adapters.images import find_images, open_image
 from .engine import DdcamError, Explanation, Model, Wishes
 from .engine.errors import printable
@@ -231,6 +232,72 @@ def verify(explanation: Path, model: Path, image: Path | None, as_json: bool, **
     else:
         say(f"{'verified' if verdict.agrees else 'NOT verified'}: {verdict}")
     sys.exit(0 if verdict.agrees else FAILED)
+
+
+@cli.command()
+@click.argument("model", type=path_type)
+@click.argument("dataset", type=path_type)
+@option(
+    "--methods",
+    metavar="NAMES",
+    default="dd-cam,nested,grad-cam,layer-cam,eigen-cam,ablation-cam",
+    help="Methods with commas between them; all, or a family such as cam.",
+)
+@option(
+    "--metrics",
+    metavar="NAMES",
+    default="insertion,deletion,average-drop,complexity,restoring-area",
+    help="Metrics with commas between them; all, or a family such as localisation.",
+)
+@option("--against", metavar="METHOD", show_default="the first", help="What the others are compared with.")
+@option("--explain", type=choices("decided", "label"), default="decided", help="The class to explain.")
+@option("--preserve", metavar="PREDICATE", show_default="confidence:0.9", help="What searches must preserve.")
+@option("--limit", type=click.IntRange(min=1), metavar="N", show_default="all", help="Pictures, drawn at random.")
+@option("--seed", type=click.IntRange(min=0), default=0, help="Of the draw and the intervals.")
+@option("--gallery", type=click.IntRange(min=0), default=6, metavar="N", help="Pictures that the report shows.")
+@option("--format", "form", type=choices(*FORMATS), show_default="found", help="What DATASET is.")
+@option(
+    "-o",
+    "--out",
+    type=path_type,
+    metavar="DIR",
+    show_default="NAME.evaluation",
+    help="Folder of rows, tables and report; a run that was stopped goes on there.",
+)
+@flag("--force", help="Begin again where an earlier run is.")
+@flag("--json", "as_json", help="Print the summary as JSON.")
+@with_options(MODEL_OPTIONS)
+def evaluate(model: Path, dataset: Path, out: Path | None, **options: Any) -> None:
+    """Measure methods on DATASET: class folders, CSV, ImageNet, COCO, Pascal VOC or NPZ."""
+    folder, against, as_json = out or Path(f"{model.stem}.evaluation"), options.pop("against"), options.pop("as_json")
+    data = open_dataset(dataset, open_image, options.pop("form"))
+    if options.pop("force"):
+        engine.restart(folder)
+    asked = {name: options.pop(name) for name in ("explain", "preserve", "limit", "seed", "gallery")}
+    methods, metrics = engine.method_names(options.pop("methods")), engine.metric_names(options.pop("metrics"))
+    plan = engine.Plan(methods, metrics, **asked)
+    note(f"{len(data.samples)} pictures: {data.reason}")
+    with_progress(engine.evaluate(model, data, plan, folder, wishes_of(options)))
+    found = engine.results(folder, against)
+    engine.write_results(found)
+    click.echo(engine.summary_json(found) if as_json else table(engine.means(found)))
+    note(f"written to {folder}; open report.html there")
+
+
+def with_progress(steps: Iterator[tuple[int, int]]) -> None:
+    """Show how far a long piece of work is and how long it will still take; a line a tenth where nobody watches."""
+    done, total = next(steps)
+    if not sys.stderr.isatty():
+        for now, _ in steps:
+            if now * 10 // total > done * 10 // total:
+                note(f"{now} of {total} rows")
+            done = now
+        return
+    with click.progressbar(length=total, file=sys.stderr, show_pos=True, label="rows") as bar:
+        bar.update(done)
+        for now, _ in steps:
+            bar.update(now - done)
+            done = now
 
 
 @cli.command()

@@ -1,34 +1,47 @@
 """The engine: everything that needs no file format but ONNX and no library but the core ones."""
 
 from .errors import DdcamError
+from .evaluate import Plan, evaluate, restart
 from .explain import explain, require_request, save
 from .explanation_file import open_explanation, require_writable
 from .gradient_file import Derivative, write_gradient
 from .inspect import inspect
-from .methods import METHODS, catalogue
+from .methods import METHODS, catalogue, method_names
+from .metrics import METRICS, metric_names
 from .model import Model, load
+from .results import means, results, summary_json, write_results
 from .split_files import split_files
 from .types import Explanation, Picture, Wishes
 from .verify import Verdict, verify
 
 __all__ = [
     "METHODS",
+    "METRICS",
     "DdcamError",
     "Derivative",
     "Explanation",
     "Model",
     "Picture",
+    "Plan",
     "Verdict",
     "Wishes",
     "catalogue",
+    "evaluate",
     "explain",
     "inspect",
     "load",
+    "means",
+    "method_names",
+    "metric_names",
     "open_explanation",
     "require_request",
     "require_writable",
+    "restart",
+    "results",
     "save",
     "split_files",
+    "summary_json",
     "verify",
     "write_gradient",
+    "write_results",
 ]

@@ -25,6 +25,20 @@ def named(kind: str, text: str, known: Mapping[str, T]) -> tuple[T, dict[str, st
     return known[name], {option.replace("-", "_"): value for option, _, value in pairs}
 
 
+def names_in(text: str, known: Mapping[str, str], kind: str) -> tuple[str, ...]:
+    """Return the names in a list with commas, each once; `all` and a family mean everything that is in it.
+
+    `known`: the family of every name. Names are not looked up here, since options may follow them.
+    """
+    found: list[str] = []
+    for word in filter(None, map(str.strip, text.split(","))):
+        members = [name for name, family in known.items() if word in ("all", family) and word not in known]
+        found += members or [word]
+    if not found:
+        raise OptionError(f"expected {kind}s with commas between them, got {text!r} (ddcam {kind}s lists them)")
+    return tuple(dict.fromkeys(found))
+
+
 def values_of(owner: str, options: Mapping[str, Text], given: Mapping[str, str]) -> dict[str, Text]:
     """Return the given options in the types of their defaults; OptionError for those that `owner` does not have."""
     return {name: value_of(owner, options, name, text) for name, text in given.items()}

@@ -1,6 +1,6 @@
 """The records that travel along the straight line; they hold data and know nothing else."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -194,19 +194,6 @@ class Picture:
     pixels: Pixels
     name: str
     sha256: str
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One picture of a data set, opened when asked for; `label` is its true class, an index or a name.
-
-    `boxes` are where the object is, in picture pixels: left, top, right, bottom.
-    """
-
-    name: str
-    open: Callable[[], Picture]
-    label: int | str | None = None
-    boxes: tuple[tuple[float, float, float, float], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = [
     {"engine/types.py", "engine/errors.py"},
     {"engine/graph", "engine/runtime", "engine/search", "engine/preprocess", "engine/labels.py", "engine/atomic.py"},
-    {"engine/named.py"},
+    {"engine/named.py", "engine/dataset.py", "engine/journal.py", "engine/statistics.py"},
     {"engine/autodiff", "engine/saliency.py", "engine/baseline.py", "engine/superpixels.py"},
     {"engine/check.py", "engine/slopes.py"},
     {"engine/open_model.py"},
@@ -25,7 +25,9 @@ LAYERS = [
     {"engine/together.py"},
     {"engine/methods", "engine/metrics", "engine/render", "engine/explanation_file.py"},
     {"engine/explain.py", "engine/inspect.py", "engine/gradient_file.py", "engine/split_files.py", "engine/verify.py"},
+    {"engine/trials.py", "engine/mosaic.py"},
     {"engine/evaluate.py", "engine/compare.py"},
+    {"engine/results.py"},
     {"engine/__init__.py"},
     {"adapters", "models"},
     {"__init__.py"},
@@ -35,7 +37,7 @@ SOURCES = [
     ROOT / "__init__.py",
     ROOT / "cli.py",
     *ROOT.glob("engine/**/*.py"),
-    *ROOT.glob("adapters/*.py"),
+    *ROOT.glob("adapters/**/*.py"),
     *ROOT.glob("models/*.py"),
 ]
 HOMES = {

@@ -1,6 +1,6 @@
 """The catalogue of methods: one file each, listed here by hand."""
 
-from ..named import listed, named
+from ..named import listed, named, names_in
 from .ablation_cam import ablation_cam
 from .attention import attention_relevance, attention_rollout
 from .cam import cam
@@ -101,6 +101,11 @@ def method_named(text: str) -> Method:
     return method.with_options(options)
 
 
+def method_names(text: str) -> tuple[str, ...]:
+    """Return the names in a list with commas; `all` and a family (cam, gradient, ...) stand for all that is in it."""
+    return names_in(text, {name: method.facts.family for name, method in METHODS.items()}, "method")
+
+
 def catalogue() -> list[dict[str, str]]:
     """Return one row a method, as texts: what it is, needs and costs, and where it is from."""
     return [
@@ -118,4 +123,4 @@ def catalogue() -> list[dict[str, str]]:
     ]
 
 
-__all__ = ["LISTED", "METHODS", "Method", "catalogue", "method_named"]
+__all__ = ["LISTED", "METHODS", "Method", "catalogue", "method_named", "method_names"]

@@ -1,6 +1,6 @@
 """The catalogue of metrics: one file each, listed here by hand."""
 
-from ..named import listed, named
+from ..named import listed, named, names_in
 from .adcc import adcc
 from .average_drop import average_drop
 from .case import Attempt, Case, Map, Mosaic, Substrate, case_of, unit_range
@@ -33,6 +33,11 @@ def metric_named(text: str) -> Metric:
     return metric.with_options(options)
 
 
+def metric_names(text: str) -> tuple[str, ...]:
+    """Return the names in a list with commas; `all` and a family (faithfulness, ...) stand for all that is in it."""
+    return names_in(text, {name: metric.facts.family for name, metric in METRICS.items()}, "metric")
+
+
 def metric_catalogue() -> list[dict[str, str]]:
     """Return one row a metric, as texts."""
     return [
@@ -61,5 +66,6 @@ __all__ = [
     "case_of",
     "metric_catalogue",
     "metric_named",
+    "metric_names",
     "unit_range",
 ]

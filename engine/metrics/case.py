@@ -27,13 +27,14 @@ BLUR_TAPS, BLUR_SIGMA = 11, 5.0
 class Attempt:
     """What the method under test gave: its answer, its signed scores as a map `[H, W]`, and what that took.
 
-    `memory`: how much the process had grown at its largest while the method ran, in bytes.
+    `memory`: how much the process had grown at its largest while the method ran, in bytes; None if
+    the system does not tell.
     """
 
     attribution: Attribution
     signed: Map
     seconds: float
-    memory: int
+    memory: int | None
 
 
 @dataclass(frozen=True)

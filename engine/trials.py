@@ -1,0 +1,131 @@
+"""One method on one picture: its answer, and everything that a metric may ask about it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .dataset import Box
+from .methods import Method
+from .metrics import Attempt, Case, Map, Mosaic, case_of
+from .model import Model
+from .problem import Problem
+from .runtime.effort import effort_of
+from .saliency import enlarge, patch_map, saliency_map
+from .types import Attribution, Floats, Picture, Placement, Preprocessing, Split
+from .whole import as_type
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is the same for every picture: the model, the predicate, and the model with its weights shuffled."""
+
+    model: Model
+    preserve: str
+    shuffle: Callable[[], Model]
+    warm: set[str] = field(default_factory=set)
+
+    @cached_property
+    def shuffled(self) -> Model:
+        return self.shuffle()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the model input."""
+        shown = self.model.opened.preprocessing
+        return shown.height, shown.width
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """A picture as it is put before every method; `mosaic` is a model input that holds it, and where."""
+
+    picture: Picture
+    placement: Placement
+    problem: Problem
+    case: Case
+    mosaic: tuple[NDArray[Any], NDArray[np.bool_]] | None = None
+
+
+class Remembered:
+    """A score that runs the same inputs once: insertion and restoring area show the same pictures."""
+
+    def __init__(self, score: Callable[[Floats], Floats]) -> None:
+        self.score, self.known = score, dict[int, Floats]()
+
+    def __call__(self, inputs: Floats) -> Floats:
+        key = hash(inputs.tobytes())
+        if key not in self.known:
+            self.known[key] = self.score(inputs)
+        return self.known[key]
+
+
+def exhibit(picture: Picture, placement: Placement, problem: Problem, box: NDArray[np.bool_] | None = None) -> Exhibit:
+    """Put a picture up; `box` `[H, W]` marks the object in the model input."""
+    case = case_of(problem, problem.picture, box=box)
+    return Exhibit(picture, placement, problem, replace(case, score=Remembered(case.score)))
+
+
+def trial(setting: Setting, method: Method, shown: Exhibit) -> tuple[Map, Case]:
+    """Run a method on a picture; return its map at the size of the model input, and the case of it for metrics.
+
+    Raises DdcamError where the method refuses. Cost: the method's; once a model more where it writes a graph first,
+    which is not part of its seconds.
+    """
+    if method.facts.needs not in ("the head", "features") and method.name not in setting.warm:
+        method(shown.problem)
+        setting.warm.add(method.name)
+    attribution, effort = effort_of(lambda: method(shown.problem))
+    split, target = shown.problem.split, shown.case.target
+    signed = at_input_signed(attribution, split, setting.size)
+    ask = partial(ask_again, setting, method)
+    mosaic = shown.mosaic and Mosaic(partial(ask, setting.model, shown.mosaic[0], target), shown.mosaic[1])
+    case = replace(
+        shown.case,
+        attempt=Attempt(attribution, signed, effort.seconds, effort.memory),
+        explain=lambda inputs: ask(setting.model, inputs, target),
+        explain_class=lambda other: ask(setting.model, shown.problem.picture, other),
+        explain_randomised=lambda: ask(setting.shuffled, shown.problem.picture, target),
+        mosaic=mosaic,
+    )
+    return at_input(attribution.grid_map, split, setting.size), case
+
+
+def ask_again(setting: Setting, method: Method, model: Model, inputs: NDArray[Any], target: int) -> Map:
+    """Return a method's map of another input, class or model."""
+    given = as_type(inputs, np.dtype(model.opened.picture.dtype))
+    problem = Problem(model, given, target=str(target), preserve=setting.preserve)
+    return at_input(method(problem).grid_map, model.split, setting.size)
+
+
+def at_input(grid_map: Floats, split: Split, size: tuple[int, int]) -> Map:
+    """Bring a map to the size of the model input as `explain` draws it: its positive part, in 0..1."""
+    frame = Placement(*size, 0, 0, *size)
+    if split.units == "patch" and grid_map.shape == split.grid:
+        return patch_map(grid_map, split, frame)
+    return saliency_map(grid_map, frame)
+
+
+def at_input_signed(attribution: Attribution, split: Split, size: tuple[int, int]) -> Map:
+    """Bring signed scores to the size of the model input; scores of channels have no place, so their map stands in."""
+    scores = attribution.scores
+    if scores.shape != attribution.grid_map.shape:
+        scores = attribution.grid_map if split.units == "channel" else scores.reshape(split.grid)
+    signed: Map = enlarge(scores[None], size)[0]
+    return signed
+
+
+# ----- where things are -----
+
+
+def inside(boxes: tuple[Box, ...], placement: Placement, shown: Preprocessing) -> NDArray[np.bool_]:
+    """Mark the pixels `[H, W]` of the model input whose centres lie in a box of the picture."""
+    rows = placement.top + (np.arange(shown.height) + 0.5) / shown.height * (placement.bottom - placement.top)
+    columns = placement.left + (np.arange(shown.width) + 0.5) / shown.width * (placement.right - placement.left)
+    marked = np.zeros((shown.height, shown.width), np.bool_)
+    for left, top, right, bottom in boxes:
+        marked |= ((rows >= top) & (rows < bottom))[:, None] & ((columns >= left) & (columns < right))
+    return marked
