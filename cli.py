@@ -269,16 +269,16 @@ def verify(explanation: Path, model: Path, image: Path | None, as_json: bool, **
 @with_options(MODEL_OPTIONS)
 def evaluate(model: Path, dataset: Path, out: Path | None, **options: Any) -> None:
     """Measure methods on DATASET: class folders, CSV, ImageNet, COCO, Pascal VOC or NPZ."""
-    folder, against, as_json = out or Path(f"{model.stem}.evaluation"), options.pop("against"), options.pop("as_json")
+    folder, as_json = out or Path(f"{model.stem}.evaluation"), options.pop("as_json")
     data = open_dataset(dataset, open_image, options.pop("form"))
     if options.pop("force"):
         engine.restart(folder)
-    asked = {name: options.pop(name) for name in ("explain", "preserve", "limit", "seed", "gallery")}
+    asked = {name: options.pop(name) for name in ("explain", "preserve", "limit", "seed", "gallery", "against")}
     methods, metrics = engine.method_names(options.pop("methods")), engine.metric_names(options.pop("metrics"))
     plan = engine.Plan(methods, metrics, **asked)
     note(f"{len(data.samples)} pictures: {data.reason}")
     with_progress(engine.evaluate(model, data, plan, folder, wishes_of(options)))
-    found = engine.results(folder, against)
+    found = engine.results(folder)
     engine.write_results(found)
     click.echo(engine.summary_json(found) if as_json else table(engine.means(found)))
     note(f"written to {folder}; open report.html there")

@@ -37,7 +37,8 @@ class Plan:
     """What is to be measured: names of methods and metrics with options, and which pictures and class.
 
     `explain` is the class explained, the one decided for or the true one; `preserve` the predicate of the searches,
-    by default confidence:0.9; `limit` pictures are drawn with `seed`; the first `gallery` are shown in the report.
+    by default confidence:0.9; `limit` pictures are drawn with `seed`; the first `gallery` are shown in the report;
+    `against` is the method that others are compared with, by default the first.
     """
 
     methods: tuple[str, ...]
@@ -47,6 +48,7 @@ class Plan:
     limit: int | None = None
     seed: int = 0
     gallery: int = 6
+    against: str | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,8 @@ def ready(path: Path, data: Dataset, plan: Plan, folder: Path, wishes: Wishes) -
     """Check everything that can be checked before a picture is opened, and load the model."""
     methods = {name: method_named(name) for name in plan.methods}
     metrics = {name: metric_named(name) for name in plan.metrics}
+    if plan.against not in (None, *methods):
+        raise OptionError(f"expected a method out of {', '.join(methods)} to compare with, got {plan.against!r}")
     require_boxes(metrics, data)
     model = load(path, wishes)
     logits = model.opened.logits
@@ -136,7 +140,7 @@ def load_shuffled(model: Model, wishes: Wishes, seed: int) -> Model:
 
 
 def agree_on_plan(run: Run, data: Dataset) -> None:
-    """Write the plan, or compare it with the one that the folder was begun with: only methods and limit may differ."""
+    """Write the plan, or compare it with the one that the folder was begun with: methods and limit may differ."""
     graph, split = run.setting.model.opened.graph, run.setting.model.split
     now: dict[str, Any] = json.loads(json.dumps(asdict(run.plan))) | {
         "preserve": run.setting.preserve,
@@ -149,7 +153,7 @@ def agree_on_plan(run: Run, data: Dataset) -> None:
     }
     before = read_plan(run.folder)
     for key, value in now.items():
-        if before and key not in ("methods", "limit", "gallery") and before.get(key) != value:
+        if before and key not in ("methods", "limit", "gallery", "against") and before.get(key) != value:
             raise OutputError(
                 f"{run.folder} holds a run with {key} {before.get(key)!r}, and this one has {value!r}; "
                 "choose another -o, or overwrite it with --force"

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .atomic import whole_file
-from .errors import OptionError, OutputError
+from .errors import OutputError
 from .evaluate import GALLERY, PLAN, ROWS, read_plan, slug
 from .journal import Row, rows_of
 from .metrics import Metric, metric_named
@@ -68,22 +68,16 @@ class Results:
         return Counter(told).most_common()
 
 
-def results(folder: Path, baseline: str | None = None) -> Results:
-    """Read a run; `baseline` is the method that others are compared with, by default the plan's first.
-
-    Raises OutputError where there is no run, OptionError for a baseline that is not part of it.
-    """
+def results(folder: Path) -> Results:
+    """Read what a run has measured so far; OutputError where there is none."""
     plan = read_plan(folder)
     if not plan:
         raise OutputError(f"expected a run in {folder}, found no {PLAN}; ddcam evaluate makes one")
-    chosen = baseline or plan["methods"][0]
-    if chosen not in plan["methods"]:
-        raise OptionError(f"expected a baseline out of {', '.join(plan['methods'])}, got {chosen!r}")
     found = rows_of(folder / ROWS)
     skipped = {row["picture"]: row["skipped"] for row in found if row["method"] is None}
     rows = {(row["picture"], row["method"]): row for row in found if row["method"] in plan["methods"]}
     pictures = list(dict.fromkeys(row["picture"] for row in found if row["method"] is not None))
-    return Results(plan, folder, rows, pictures, skipped, chosen)
+    return Results(plan, folder, rows, pictures, skipped, plan["against"] or plan["methods"][0])
 
 
 def write_results(found: Results) -> None:

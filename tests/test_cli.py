@@ -156,3 +156,74 @@ def test_other_questions_are_answered_and_verified(
     assert sentence in capsys.readouterr().out
     assert run(monkeypatch, "verify", "why", model, PICTURES[0]) == 0
     assert capsys.readouterr().out.startswith("verified: ")
+
+
+# ----- evaluate -----
+
+
+def digits_table(folder: Path) -> Path:
+    lines = [f"{path},{Path(path).stem.split('_')[0]},2 2 6 6" for path in PICTURES]
+    file = folder / "digits.csv"
+    file.write_text("\n".join(["path,label,boxes", *lines]), encoding="utf-8")
+    return file
+
+
+def test_evaluate_prints_means_and_writes_tables_and_a_report(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    table = digits_table(tmp_path)
+    code = run(monkeypatch, "evaluate", MODEL, table, "--methods", "dd-cam,grad-cam", "--metrics", "deletion,energy",
+               "--limit", 3, "--against", "grad-cam", "-o", "out")  # fmt: skip
+    printed = capsys.readouterr()
+
+    assert code == 0
+    assert printed.out.splitlines()[0].split() == ["method", "maps", "refused", "blank", "deletion", "energy"]
+    assert [line.split()[:2] for line in printed.out.splitlines()[1:]] == [["dd-cam", "3"], ["grad-cam", "3"]]
+    assert "6 of 6 rows" in printed.err
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"plan.json", "rows.jsonl", "results.csv", "summary.csv", "summary.json", "report.html"} <= names
+
+
+def test_evaluate_goes_on_where_it_stopped_and_begins_again_when_forced(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    asked = ["evaluate", MODEL, digits_table(tmp_path), "--methods", "grad-cam", "--metrics", "complexity", "-o", "out"]
+    run(monkeypatch, *asked, "--limit", 2)
+    before = (tmp_path / "out" / "rows.jsonl").read_text()
+    run(monkeypatch, *asked)
+    whole = (tmp_path / "out" / "rows.jsonl").read_text()
+    capsys.readouterr()
+    run(monkeypatch, *asked, "--limit", 2, "--force", "--json")
+
+    assert whole.startswith(before)
+    assert whole.count("\n") == len(PICTURES)
+    assert (tmp_path / "out" / "rows.jsonl").read_text() == before
+    assert json.loads(capsys.readouterr().out)["pictures"] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--methods", "grad-cam,grad-cat"], "unknown method 'grad-cat'; did you mean grad-cam?"),
+        (["--metrics", "insertoin"], "unknown metric 'insertoin'; did you mean insertion?"),
+        (["--metrics", "insertion:steps=3"], "metric insertion has no option 'steps'"),
+        (["--methods", ","], "expected methods with commas between them"),
+        (["--against", "rise"], "expected a method out of grad-cam to compare with"),
+        (["--preserve", "most"], "most"),
+        (["--limit", "0"], "--limit"),
+        (["--format", "zip"], "--format"),
+    ],
+)
+def test_evaluate_refuses_what_is_wrong_in_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    arguments: list[str],
+    message: str,
+) -> None:
+    table = digits_table(tmp_path)
+    code = run(monkeypatch, "evaluate", MODEL, table, "--methods", "grad-cam", "--limit", "1", *arguments)
+    [line] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("ddcam: ")]
+
+    assert code == 2
+    assert message in line

@@ -9,7 +9,7 @@ from ..types import Floats
 
 ROW, LEFT, WIDTH, RIGHT, TOP = 22, 190, 460, 70, 8
 """Pixels: height of a row, space for names, width of the axis, space for the mean, margin above."""
-TICKS = 5
+MOST_TICKS = 6
 
 
 def box_plot(values: Mapping[str, Floats], best_first: bool) -> str:
@@ -42,11 +42,20 @@ def limits(arrays: list[Floats]) -> tuple[float, float]:
 def axis(low: float, high: float, rows: int) -> str:
     bottom = TOP + ROW * rows
     parts = []
-    for value in np.linspace(low, high, TICKS):
-        x = place(float(value), low, high)
+    for value in ticks(low, high):
+        x = place(value, low, high)
         parts.append(f'<line class="grid" x1="{x}" x2="{x}" y1="{TOP}" y2="{bottom}"/>')
-        parts.append(f'<text class="tick" x="{x}" y="{bottom + 16}">{value:.3g}</text>')
+        parts.append(f'<text class="tick" x="{x}" y="{bottom + 16}">{value:.4g}</text>')
     return "".join(parts)
+
+
+def ticks(low: float, high: float) -> list[float]:
+    """Return three to six round numbers between the ends: steps of 1, 2 or 5 times a power of ten."""
+    rough = (high - low) / MOST_TICKS
+    power = 10 ** np.floor(np.log10(rough))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough)
+    first = int(np.ceil(low / step))
+    return [float(step * number) for number in range(first, int(np.floor(high / step)) + 1)]
 
 
 def row(name: str, array: Floats, index: int, low: float, high: float) -> str:

@@ -175,8 +175,8 @@ def test_a_killed_run_goes_on_with_the_same_numbers(tmp_path: Path) -> None:
 
 
 def test_the_report_stands_alone_and_tells_the_means(tmp_path: Path) -> None:
-    run(tmp_path)
-    found = results(tmp_path, "grad-cam")
+    run(tmp_path, replace(PLAN, against="grad-cam"))
+    found = results(tmp_path)
     write_results(found)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
 
