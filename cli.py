@@ -22,7 +22,7 @@ from .engine.find import NAMES as SEARCH_NAMES
 from .engine.inspect import as_text, preprocessing_text
 from .engine.preprocess import PRESETS
 from .engine.runtime.device import both_wheels
-from .engine.types import Question, Seek
+from .engine.types import Question, Sample, Seek
 from .models import DEMOS, demo_path, demo_pictures
 
 FAILED, WRONG = 1, 2
@@ -338,6 +338,43 @@ def gradient(model: Path, out: Path | None, **options: Any) -> None:
     of, wrt, error = engine.write_gradient(model, file, asked, wishes_of(options), replace=force)
     checked = "rounding has no slope to compare" if error is None else f"agrees with differences within {error:.1g}"
     say(f"gradient of {of} by {', '.join(wrt)}: {checked}; written to {file}")
+
+
+@cli.command()
+@click.argument("model", type=path_type)
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
+@option(
+    "-o", "--out", type=path_type, metavar="FILE", default=Path("concepts.npz"), help="Where to write; FILE.png too."
+)
+@option("--target", metavar="CLASS", show_default="the class decided for most often", help="The class: index or name.")
+@option("--rank", type=click.IntRange(1, 1000), default=10, help="How many concepts.")
+@option("--seed", type=click.IntRange(0), default=0, help="Seed of the fit.")
+@flag("--force", help="Overwrite earlier files.")
+@with_options(MODEL_OPTIONS)
+def concepts(model: Path, images: tuple[str, ...], **options: Any) -> None:
+    """Find the concepts of a class in pictures of it (files, folders or patterns), for explain --method craft."""
+    asked = {name: options.pop(name) for name in ("out", "target", "rank", "seed")}
+    fit_on(engine.find_concepts, model, images, options, asked)
+
+
+def fit_on(
+    fit: Callable[..., tuple[str, list[str]]], model: Path, images: tuple[str, ...], options: Any, asked: Any
+) -> None:
+    """Fit on pictures with a line of progress; say what came out and what was left out."""
+    paths, replace = find_images(images), options.pop("force")
+    samples = [Sample(path.name, functools.partial(open_image, path)) for path in paths]
+    out = asked.pop("out")
+    engine.refuse_existing_fit(out, replace=replace)
+    found, skipped = fit(engine.load(model, wishes_of(options)), samples, out, replace=replace, track=tracked, **asked)
+    for line in skipped:
+        note(f"ddcam: left out: {line}")
+    say(found)
+
+
+def tracked(samples: Sequence[Sample], title: str) -> Iterator[Sample]:
+    """Give samples one by one under a progress bar, on a terminal; else the title is a line."""
+    with click.progressbar(samples, label=f"{title} of {len(samples)} pictures", file=sys.stderr) as shown:
+        yield from shown
 
 
 @cli.command()

@@ -4,6 +4,7 @@ from .errors import DdcamError
 from .evaluate import Plan, evaluate, restart
 from .explain import explain, require_request, save
 from .explanation_file import open_explanation, require_writable
+from .fit import find_concepts, refuse_existing_fit
 from .gradient_file import Derivative, write_gradient
 from .inspect import inspect
 from .methods import METHODS, catalogue, method_names
@@ -28,12 +29,14 @@ __all__ = [
     "catalogue",
     "evaluate",
     "explain",
+    "find_concepts",
     "inspect",
     "load",
     "means",
     "method_names",
     "metric_names",
     "open_explanation",
+    "refuse_existing_fit",
     "require_request",
     "require_writable",
     "restart",

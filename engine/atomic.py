@@ -41,9 +41,7 @@ def whole_file(path: Path, *, replace: bool = False) -> Iterator[Path]:
 
     An existing `path` is refused unless it may be replaced. Raises OutputError in one line.
     """
-    if os.path.lexists(path) and not (replace and path.is_file()):
-        raise OutputError(f"{path} exists already; choose another -o, or overwrite a file with --force")
-    refuse_under_file(path)
+    refuse_existing_file(path, replace=replace)
     work = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,6 +75,13 @@ def refuse_existing(path: Path, replace: str | None) -> None:
     ours = path.is_dir() and not path.is_symlink() and (os.path.exists(path / replace) or is_empty(path))
     if not ours:
         raise OutputError(f"{path} exists and holds no {replace}, so --force does not overwrite it; choose another -o")
+
+
+def refuse_existing_file(path: Path, *, replace: bool) -> None:
+    """Raise OutputError where a file cannot be made, or is there already and may not be replaced."""
+    if os.path.lexists(path) and not (replace and path.is_file()):
+        raise OutputError(f"{path} exists already; choose another -o, or overwrite a file with --force")
+    refuse_under_file(path)
 
 
 def refuse_under_file(path: Path) -> None:

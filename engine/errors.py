@@ -8,6 +8,7 @@ DdcamError
 ├── PictureError (ValueError)            the picture cannot be read or does not fit the model
 ├── OptionError (ValueError)             an argument or a command-line option has a value that does not exist
 ├── ExplanationError (ValueError)        an explanation folder is missing, incomplete or damaged
+├── FittedFileError (ValueError)         a file of concepts or prototypes is missing, damaged or of another model
 ├── CheckError (ArithmeticError)         a transformed graph does not compute what the original computes
 ├── DeviceError (RuntimeError)           the device that was asked for is not there
 ├── RunError (RuntimeError)              ONNX Runtime failed while it ran a graph
@@ -54,6 +55,10 @@ class OptionError(DdcamError, ValueError):
 
 class ExplanationError(DdcamError, ValueError):
     """An explanation folder is missing, incomplete or damaged."""
+
+
+class FittedFileError(DdcamError, ValueError):
+    """A file of concepts or prototypes is missing, damaged or of another model."""
 
 
 class CheckError(DdcamError, ArithmeticError):

@@ -14,9 +14,10 @@ from .problem import ANY, Problem, default_predicate, with_index
 from .render.overlay import overlay
 from .render.panel import panel
 from .render.png import png_bytes
+from .render.sheet import located, sheet
 from .saliency import for_the_eye, is_blank, patch_map, saliency_map
 from .search.predicate import require_fit
-from .types import Attribution, Explanation, Floats, Picture, Placement, Question, Split, UnitWish
+from .types import Attribution, Explanation, Floats, Picture, Pixels, Placement, Question, Split, UnitWish
 
 PRESETS: dict[str, tuple[UnitWish, str]] = {"best": ("place", "nested")}
 """Named pairs of units and method; docs/study.md says what the best map was, and by how much."""
@@ -82,7 +83,8 @@ def require_request(
 def save(explanation: Explanation, folder: str | Path, *, keep_arrays: bool = False, replace: bool = False) -> None:
     """Write an explanation as a folder: manifest.json, arrays (.npy), overlay.png and panel.png.
 
-    `keep_arrays` adds the model input and the features, so that `verify` needs no picture. Raises OutputError.
+    A map that is made of concepts or prototypes gets parts.png, a row for each. `keep_arrays` adds the model input and
+    the features, so that `verify` needs no picture. Raises OutputError.
     """
     pixels, saliency = explanation.picture.pixels, drawn(explanation)
     target = explanation.target
@@ -91,8 +93,20 @@ def save(explanation: Explanation, folder: str | Path, *, keep_arrays: bool = Fa
         "overlay.png": png_bytes(overlay(pixels, saliency)),
         "panel.png": png_bytes(panel(pixels, saliency, title, str(explanation))),
     }
+    if explanation.attribution.parts:
+        pictures["parts.png"] = png_bytes(parts_sheet(explanation, title))
     arrays: dict[str, NDArray[Any]] = dict(explanation.arrays) if keep_arrays else {}
     write(explanation, Path(folder), pictures, arrays, replace)
+
+
+def parts_sheet(explanation: Explanation, title: str) -> Pixels:
+    """Draw each part of a map: where it lies in the picture, and what it stands for."""
+    pixels, placement, split = explanation.picture.pixels, explanation.placement, explanation.split
+    rows = [
+        (part.caption, [located(pixels, in_picture(part.grid_map, split, placement)), *part.examples])
+        for part in explanation.attribution.parts
+    ]
+    return sheet(f"{title}: {explanation.attribution.weighting}", rows)
 
 
 def drawn(explanation: Explanation) -> Floats:

@@ -286,10 +286,23 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Part:
+    """One of the things that a map is made of: what it is called, its map `[h, w]`, and pieces of other pictures.
+
+    `examples` `[n, side, side, 3]` show what it stands for.
+    """
+
+    caption: str
+    grid_map: NDArray[np.float32]
+    examples: Pixels
+
+
+@dataclass(frozen=True)
 class Attribution:
     """What a method says: signed scores of the units, the same as a map over the grid, and for a search its subset.
 
-    `others` are further answers, `bound` what is proven about the fewest units, `warnings` what to know of the map.
+    `others` are further answers, `bound` what is proven about the fewest units, `warnings` what to know of the map,
+    `parts` what it is made of (concepts, prototypes), most important first.
     """
 
     method: str
@@ -305,6 +318,7 @@ class Attribution:
     others: tuple[Answer, ...] = ()
     bound: Bound | None = None
     warnings: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()
 
     @property
     def certain(self) -> str:

@@ -5,6 +5,7 @@ from .ablation_cam import ablation_cam
 from .attention import attention_relevance, attention_rollout
 from .cam import cam
 from .cf_cam import cf_cam
+from .craft import craft
 from .dd_cam import dd_cam
 from .deeplift import deeplift
 from .eigen_cam import eigen_cam, kpca_cam
@@ -88,6 +89,7 @@ LISTED: tuple[Method, ...] = (
     sobol,
     hsic,
     sis,
+    craft,
 )
 METHODS: dict[str, Method] = {method.name: method for method in LISTED}
 

@@ -16,7 +16,16 @@ from ..problem import Problem
 from ..types import Attribution, Floats
 
 Family = Literal["search", "cam", "gradient", "propagation", "perturbation", "concept"]
-Needs = Literal["the head", "the whole model", "gradient of the head", "gradient of the input", "features", "attention"]
+Needs = Literal[
+    "the head",
+    "the whole model",
+    "gradient of the head",
+    "gradient of the input",
+    "features",
+    "attention",
+    "a concept file",
+    "a prototype file",
+]
 
 
 @dataclass(frozen=True)

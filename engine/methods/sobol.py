@@ -1,12 +1,11 @@
 """Sobol attribution (Fel et al., 2021): the share of the score's variance that a cell of the picture has a part in."""
 
-import numpy as np
-
 from ..errors import OptionError
 from ..perturb import grid_labels, perturbed, pieces
 from ..problem import Problem
 from ..saliency import enlarge
-from ..types import Attribution, Floats
+from ..total_indices import design, total_indices
+from ..types import Attribution
 from .registry import Facts, from_map, method
 
 
@@ -31,22 +30,3 @@ def sobol(
     found = view.scores(points, pieces(grid_labels(view.size, cells)))
     indices = total_indices(found[:samples], found[samples:].reshape(-1, samples))
     return from_map("sobol", enlarge(indices.reshape(1, cells, cells), view.size)[0])
-
-
-def design(samples: int, count: int, seed: int) -> Floats:
-    """Return A, and A with each column in turn from B: `[(count + 1) samples, count]`."""
-    from scipy.stats import qmc  # noqa: PLC0415  (slow to import, and only this method needs it)
-
-    points = qmc.Sobol(2 * count, scramble=True, seed=seed).random(samples).astype(np.float32)
-    first, second = points[:, :count], points[:, count:]
-    mixed = np.repeat(first[None], count, axis=0)
-    mixed[np.arange(count), :, np.arange(count)] = second.T
-    return np.concatenate([first, mixed.reshape(-1, count)])
-
-
-def total_indices(plain: Floats, mixed: Floats) -> Floats:
-    """Return Jansen's estimates `[d]` of f(A) `[N]` and f(C) `[d, N]`; 0 where f(A) is constant."""
-    variance = plain.var()
-    if not variance > 0:
-        return np.zeros(len(mixed))
-    return np.asarray(((plain - mixed) ** 2).mean(axis=1) / (2 * variance))

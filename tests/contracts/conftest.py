@@ -1,20 +1,42 @@
 """How the contracts ask a method: with options that make it cheap, which change nothing of what is checked."""
 
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import pytest
 
-from ddcam.engine import METHODS
+from ddcam import open_image
+from ddcam.engine import METHODS, Model
+from ddcam.engine.fitted.concepts import write_concepts
+from ddcam.engine.fitted.find_concepts import fit_concepts
 from ddcam.engine.problem import Problem
-from ddcam.engine.types import Attribution
+from ddcam.engine.types import Attribution, Sample
+from ddcam.models import demo_pictures
 
 QUICK = {"samples": 32, "cells": 4, "across": 4, "steps": 20, "channels": 16}
 
 
 @pytest.fixture(scope="session")
-def attribute() -> Callable[[str, Problem], Attribution]:
+def attribute(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Problem], Attribution]:
+    """Ask a method; one that needs a fitted file gets a small one, fitted on the demo pictures."""
+    folder = tmp_path_factory.mktemp("fitted")
+
+    def concepts(model: Model, target: int) -> str:
+        file = folder / f"concepts-{model.opened.graph.sha256}-{target}.npz"
+        if not file.exists():
+            write_concepts(fit_concepts(model, samples(), target, rank=3)[0], model, file)
+        return str(file)
+
     def ask(method: str, problem: Problem) -> Attribution:
         known = METHODS[method]
-        return known(problem, **{name: value for name, value in QUICK.items() if name in known.options})
+        options: dict[str, object] = {name: value for name, value in QUICK.items() if name in known.options}
+        if known.facts.needs == "a concept file":
+            options["concepts"] = concepts(problem.model, problem.target)
+        return known(problem, **options)
 
     return ask
+
+
+def samples() -> list[Sample]:
+    return [Sample(Path(path).name, partial(open_image, path)) for path in demo_pictures()]

@@ -12,11 +12,12 @@ from ddcam.engine.methods.hsic import dependence, hsic
 from ddcam.engine.methods.kernel_shap import coalitions, kernel_shap, shapley_fit
 from ddcam.engine.methods.lime import in_mean_colours, lime, nearness
 from ddcam.engine.methods.sis import sis
-from ddcam.engine.methods.sobol import design, sobol, total_indices
+from ddcam.engine.methods.sobol import sobol
 from ddcam.engine.perturb import grid_labels, perturbed, pieces
 from ddcam.engine.problem import Problem
 from ddcam.engine.search.predicate import probabilities
 from ddcam.engine.superpixels import superpixels
+from ddcam.engine.total_indices import design, total_indices
 
 
 @pytest.fixture

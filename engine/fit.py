@@ -1,0 +1,70 @@
+"""From pictures of a class to a file of concepts, with a picture of what was found beside it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from .atomic import refuse_existing_file, whole_file
+from .fitted.concepts import Concepts, write_concepts
+from .fitted.crops import Track, untracked
+from .fitted.find_concepts import fit_concepts
+from .labels import find_label
+from .model import Model
+from .render.png import png_bytes
+from .render.sheet import sheet
+from .types import Sample
+
+
+def find_concepts(  # noqa: PLR0913  (what is fitted, how, and where it goes)
+    model: Model,
+    samples: Sequence[Sample],
+    out: Path,
+    *,
+    target: str | None = None,
+    rank: int = 10,
+    seed: int = 0,
+    replace: bool = False,
+    track: Track = untracked,
+) -> tuple[str, list[str]]:
+    """Find concepts of a class in pictures of it and write them to `out`, and a sheet of their best crops beside it.
+
+    `target` is a class index or name, by default the class decided for most often. Returns what was found in a
+    sentence, and what was left out. Raises OptionError, PictureError, OutputError. Cost: see `fit_concepts`.
+    """
+    refuse_existing_fit(out, replace=replace)
+    index = None if target is None else find_label(model.opened.labels, target)
+    concepts, skipped = fit_concepts(model, samples, index, rank=rank, seed=seed, track=track)
+    rows = [
+        (f"concept {k + 1}, importance {importance:.2f}", list(concepts.crops[k]))
+        for k, importance in enumerate(concepts.importance)
+    ]
+    write_concepts(concepts, model, out, replace=replace)
+    with whole_file(sheet_of(out), replace=replace) as work:
+        work.write_bytes(png_bytes(sheet(f"concepts of {concepts.label}", rows)))
+    return f"{described(concepts)}; written to {out} and {sheet_of(out).name}", skipped
+
+
+def described(concepts: Concepts) -> str:
+    """Say in a sentence what a fit found and how well it holds."""
+    facts, rank = concepts.facts, len(concepts.importance)
+    said = (
+        f"{rank} concepts of {concepts.label} ({concepts.target}) in {facts['crops']} crops of {facts['pictures']} "
+        f"pictures, {facts['decided']} of which are decided so; they leave {facts['error']:.0%} of the crops' features"
+    )
+    if not facts["converged"]:
+        said += ", and the fit had not converged"
+    if facts["offset"]:
+        said += (
+            f"; {facts['negative']:.0%} of the features' energy is below 0, so they are taken from their least values"
+        )
+    return said
+
+
+def refuse_existing_fit(out: Path, *, replace: bool) -> None:
+    """Raise OutputError early, before anything is fitted, where the file or its sheet could not be written."""
+    for path in (out, sheet_of(out)):
+        refuse_existing_file(path, replace=replace)
+
+
+def sheet_of(out: Path) -> Path:
+    """Return where the picture of a fitted file goes: NAME.png beside NAME.npz."""
+    return out.with_suffix(".png") if out.suffix == ".npz" else out.with_name(f"{out.name}.png")
