@@ -357,6 +357,19 @@ def concepts(model: Path, images: tuple[str, ...], **options: Any) -> None:
     fit_on(engine.find_concepts, model, images, options, asked)
 
 
+@cli.command()
+@click.argument("model", type=path_type)
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
+@option("-o", "--out", type=path_type, metavar="FILE", default=Path("prototypes.npz"), help="Where to write; .png too.")
+@option("--steps", type=click.IntRange(0, 1000), default=0, help="Steps that turn the channels to be purer.")
+@flag("--force", help="Overwrite earlier files.")
+@with_options(MODEL_OPTIONS)
+def prototypes(model: Path, images: tuple[str, ...], **options: Any) -> None:
+    """Find what each channel responds to most in training pictures, for explain --method epic."""
+    asked = {name: options.pop(name) for name in ("out", "steps")}
+    fit_on(engine.find_prototypes, model, images, options, asked)
+
+
 def fit_on(
     fit: Callable[..., tuple[str, list[str]]], model: Path, images: tuple[str, ...], options: Any, asked: Any
 ) -> None:
@@ -371,9 +384,9 @@ def fit_on(
     say(found)
 
 
-def tracked(samples: Sequence[Sample], title: str) -> Iterator[Sample]:
-    """Give samples one by one under a progress bar, on a terminal; else the title is a line."""
-    with click.progressbar(samples, label=f"{title} of {len(samples)} pictures", file=sys.stderr) as shown:
+def tracked(items: Sequence[Any], title: str) -> Iterator[Any]:
+    """Give items one by one under a progress bar, on a terminal; else the title is a line."""
+    with click.progressbar(items, label=f"{title} ({len(items)})", file=sys.stderr) as shown:
         yield from shown
 
 

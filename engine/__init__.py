@@ -4,7 +4,7 @@ from .errors import DdcamError
 from .evaluate import Plan, evaluate, restart
 from .explain import explain, require_request, save
 from .explanation_file import open_explanation, require_writable
-from .fit import find_concepts, refuse_existing_fit
+from .fit import find_concepts, find_prototypes, refuse_existing_fit
 from .gradient_file import Derivative, write_gradient
 from .inspect import inspect
 from .methods import METHODS, catalogue, method_names
@@ -30,6 +30,7 @@ __all__ = [
     "evaluate",
     "explain",
     "find_concepts",
+    "find_prototypes",
     "inspect",
     "load",
     "means",

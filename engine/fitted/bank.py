@@ -15,7 +15,8 @@ from .maps import channels_of, logits_of, maps_of
 BEST, A_PICTURE = 6, 2
 """Crops that are kept of a concept, and the most of them from one picture, whose crops overlap and are alike."""
 ROWS = 2**26
-"""Numbers that the features of all crops may be, 256 MiB: 3276 pictures for 1280 channels."""
+"""Numbers that the features of all pictures may be, 256 MiB: 3276 pictures with the means of
+16 crops for 1280 channels, 1069 with all their 7 x 7 places."""
 NEGATIVE = 0.01
 """Share of negative energy (squares) up to which features count as rectified, and what is below 0 is cut off."""
 
@@ -44,7 +45,7 @@ def crop_bank(model: Model, samples: Sequence[Sample], skipped: list[str], track
     good: list[Sample] = []
     decided, rows, places = [], [], []
     least, energy, below = np.full(channels, np.inf, np.float32), 0.0, 0.0
-    for sample, picture in opened(track(affordable(samples, channels, skipped), "crops"), skipped):
+    for sample, picture in opened(track(affordable(samples, 16 * channels, skipped), "crops of pictures"), skipped):
         inputs, placement = seen(model, picture)
         for box in boxes(placement):
             maps = maps_of(model, crop_features(model, picture, box))
@@ -62,9 +63,9 @@ def crop_bank(model: Model, samples: Sequence[Sample], skipped: list[str], track
     return Bank(good, decided, np.stack(rows), places, least, below / energy)
 
 
-def affordable(samples: Sequence[Sample], channels: int, skipped: list[str]) -> Sequence[Sample]:
-    """Take pictures at even distances where the features of all would not fit into memory."""
-    most = max(1, ROWS // (16 * channels))
+def affordable(samples: Sequence[Sample], numbers: int, skipped: list[str]) -> Sequence[Sample]:
+    """Take pictures at even distances where those of all, `numbers` of each, would not fit into memory."""
+    most = max(1, ROWS // numbers)
     if len(samples) <= most:
         return samples
     skipped.append(f"{len(samples)} pictures are more than memory allows: {most} at even distances are taken")

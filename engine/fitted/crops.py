@@ -19,8 +19,8 @@ STRIDE = 0.8
 """Step between crops as a share of a crop, CRAFT's."""
 THUMB = 80
 """Side of a kept crop in pixels: ten concepts with six crops are 1.2 MB."""
-Track = Callable[[Sequence[Sample], str], Iterable[Sample]]
-"""Gives the samples one by one, and may show that it does under a title."""
+Track = Callable[[Sequence[Any], str], Iterable[Any]]
+"""Gives items one by one, and may show that it does under a title."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,8 @@ class Box:
     right: int
 
 
-def untracked(samples: Sequence[Sample], _: str) -> Iterable[Sample]:
-    return samples
+def untracked(items: Sequence[Any], _: str) -> Iterable[Any]:
+    return items
 
 
 def opened(samples: Iterable[Sample], skipped: list[str]) -> Iterator[tuple[Sample, Picture]]:

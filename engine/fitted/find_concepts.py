@@ -47,7 +47,7 @@ def fit_concepts(
     offset = bank.offset()
     found = factorise(rectified(bank.rows, offset), rank, seed)
     draft = Concepts(target, model.opened.labels[target], found.directions, offset, np.zeros(rank), no_crops(), {})
-    weights = mean_importances(draft, model, track(bank.samples, "importance"), seed)
+    weights = mean_importances(draft, model, track(bank.samples, "importance in pictures"), seed)
     order = np.argsort(-weights, kind="stable")
     facts = {
         "pictures": len(bank.samples),

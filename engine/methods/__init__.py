@@ -10,6 +10,7 @@ from .dd_cam import dd_cam
 from .deeplift import deeplift
 from .eigen_cam import eigen_cam, kpca_cam
 from .eigen_grad_cam import eigen_grad_cam
+from .epic import epic
 from .fem import fem
 from .finer_cam import finer_cam
 from .full_grad import full_grad
@@ -90,6 +91,7 @@ LISTED: tuple[Method, ...] = (
     hsic,
     sis,
     craft,
+    epic,
 )
 METHODS: dict[str, Method] = {method.name: method for method in LISTED}
 

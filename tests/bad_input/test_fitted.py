@@ -25,6 +25,12 @@ def test_a_fit_that_cannot_be(refused, arguments, names):
     refused("concepts", MODEL, *arguments, "-o", "c.npz", names=names)
 
 
+def test_prototypes_of_a_head_that_is_no_matrix_or_of_too_few_pictures(refused):
+    refused("prototypes", MODEL, PICTURES, "-o", "p.npz", names="take craft")
+    refused("prototypes", MODELS / "digits_cnn_additive.onnx", "nowhere", "-o", "p.npz", names="found nothing")
+    refused("prototypes", MODEL, PICTURES, "--steps", "-1", names="--steps")
+
+
 def test_a_fit_does_not_overwrite(refused, tmp_path: Path):
     (tmp_path / "c.png").write_bytes(b"mine")
 
@@ -51,6 +57,15 @@ def test_explaining_with_what_is_no_file_of_concepts(refused, tmp_path: Path, co
         (tmp_path / "c.npz").write_bytes(content)
 
     refused("explain", MODEL, PICTURES / "five_0.png", "--method", "craft:concepts=c.npz", names="ddcam concepts MODEL")
+
+
+@pytest.mark.parametrize("content", CONTENTS.values(), ids=CONTENTS)
+def test_explaining_with_what_is_no_file_of_prototypes(refused, tmp_path: Path, content):
+    if content is not None:
+        (tmp_path / "p.npz").write_bytes(content)
+    model, method = MODELS / "digits_cnn_additive.onnx", "epic:prototypes=p.npz"
+
+    refused("explain", model, PICTURES / "five_0.png", "--method", method, names="ddcam prototypes MODEL")
 
 
 def test_explaining_without_a_file_or_with_one_of_another_model(ddcam, refused):

@@ -10,6 +10,8 @@ from ddcam import open_image
 from ddcam.engine import METHODS, Model
 from ddcam.engine.fitted.concepts import write_concepts
 from ddcam.engine.fitted.find_concepts import fit_concepts
+from ddcam.engine.fitted.find_prototypes import fit_prototypes
+from ddcam.engine.fitted.prototypes import write_prototypes
 from ddcam.engine.problem import Problem
 from ddcam.engine.types import Attribution, Sample
 from ddcam.models import demo_pictures
@@ -28,11 +30,19 @@ def attribute(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Proble
             write_concepts(fit_concepts(model, samples(), target, rank=3)[0], model, file)
         return str(file)
 
+    def prototypes(model: Model) -> str:
+        file = folder / f"prototypes-{model.opened.graph.sha256}.npz"
+        if not file.exists():
+            write_prototypes(fit_prototypes(model, samples())[0], model, file)
+        return str(file)
+
     def ask(method: str, problem: Problem) -> Attribution:
         known = METHODS[method]
         options: dict[str, object] = {name: value for name, value in QUICK.items() if name in known.options}
         if known.facts.needs == "a concept file":
             options["concepts"] = concepts(problem.model, problem.target)
+        if known.facts.needs == "a prototype file":
+            options["prototypes"] = prototypes(problem.model)
         return known(problem, **options)
 
     return ask

@@ -15,7 +15,7 @@ from ddcam.models import DEMOS, demo_path, demo_pictures
 
 CONVOLUTIONAL = ("guided-backpropagation", "deconvolution", "guided-grad-cam", "lrp")
 ATTENTIVE = [name for name, method in METHODS.items() if method.facts.needs == "attention"]
-POOLED_ONLY = [("cam", "digits_cnn_interacting"), ("cam", "digits_vit")]
+POOLED_ONLY = [(method, demo) for method in ("cam", "epic") for demo in ("digits_cnn_interacting", "digits_vit")]
 REFUSED = [(method, demo) for demo in DEMOS for method in (CONVOLUTIONAL if "vit" in demo else ATTENTIVE)]
 CASES = [(method, demo) for method in METHODS for demo in DEMOS if (method, demo) not in [*REFUSED, *POOLED_ONLY]]
 Ask = Callable[[str, Problem], Attribution]
