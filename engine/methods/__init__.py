@@ -30,6 +30,7 @@ from .occlusion import occlusion
 from .opti_cam import opti_cam
 from .recipro_cam import recipro_cam
 from .registry import Method
+from .rex import rex
 from .rise import rise
 from .saliency import input_x_gradient, saliency
 from .score_cam import is_cam, score_cam, ss_cam
@@ -90,6 +91,7 @@ LISTED: tuple[Method, ...] = (
     sobol,
     hsic,
     sis,
+    rex,
     craft,
     epic,
 )
