@@ -1,4 +1,4 @@
-"""Concepts of daisies on real models: found twice alike, in a picture of a daisy, and important to that class."""
+"""Concepts, prototypes and responsibilities on real models and pictures."""
 
 from functools import partial
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ddcam import explain, load, open_image
-from ddcam.engine import find_concepts
+from ddcam.engine import find_concepts, find_prototypes
 from ddcam.engine.types import Sample
 
 pytestmark = pytest.mark.data
@@ -32,3 +32,23 @@ def test_concepts_of_daisies_lie_in_the_middle_of_a_daisy(data: Path, tmp_path: 
     assert np.isfinite(found.saliency).all()
     assert middle.mean() > found.saliency.mean()
     assert len(found.attribution.parts) == 4
+
+
+def test_prototypes_keep_the_logits_of_mobilenetv2(data: Path, tmp_path: Path) -> None:
+    model = load(data / "models/imagenet" / f"{MODELS['mobilenetv2']}.onnx", device="cpu")
+    pictures = sorted((data / "images/flowers-50/daisy").iterdir())
+    samples = [Sample(path.name, partial(open_image, path)) for path in pictures[:6]]
+    find_prototypes(model, samples, tmp_path / "p.npz")
+    found = explain(model, pictures[0], method=f"epic:prototypes={tmp_path / 'p.npz'}")
+
+    assert len(found.attribution.parts) == 4
+    assert found.attribution.grid_map.max() > 0
+
+
+def test_the_responsible_part_of_a_picture_with_two_animals_is_the_one_decided_for(data: Path) -> None:
+    model = load(data / "models/imagenet" / f"{MODELS['mobilenetv2']}.onnx", device="cpu")
+    found = explain(model, data / "images/misc/pgc_dog_cat.jfif", target="207", method="rex:samples=4:refined=6")
+    left = found.saliency[:, : found.saliency.shape[1] // 2]  # the dog; the cat sits at the right
+
+    assert found.target.label == "golden retriever"
+    assert left.sum() > 0.7 * found.saliency.sum()
