@@ -15,6 +15,7 @@ from . import __version__, engine
 from .adapters.datasets import FORMATS, open_dataset
 from .adapters.images import find_images, open_image
 from .engine import DdcamError, Explanation, Model, Wishes
+from .engine.dataset import Sample
 from .engine.errors import printable
 from .engine.explain import PRESETS as EXPLAIN_PRESETS
 from .engine.explanation_file import describe
@@ -22,7 +23,7 @@ from .engine.find import NAMES as SEARCH_NAMES
 from .engine.inspect import as_text, preprocessing_text
 from .engine.preprocess import PRESETS
 from .engine.runtime.device import both_wheels
-from .engine.types import Question, Sample, Seek
+from .engine.types import Question, Seek
 from .models import DEMOS, demo_path, demo_pictures
 
 FAILED, WRONG = 1, 2

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from .atomic import refuse_existing_file, whole_file
+from .dataset import Sample
 from .fitted.concepts import Concepts, write_concepts
 from .fitted.crops import Track, untracked
 from .fitted.find_concepts import fit_concepts
@@ -15,7 +16,6 @@ from .labels import find_label
 from .model import Model
 from .render.png import png_bytes
 from .render.sheet import Row, sheet
-from .types import Sample
 
 SHOWN = 12
 """Channels in the sheet of prototypes."""

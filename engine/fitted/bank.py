@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..dataset import Sample
 from ..errors import PictureError
 from ..model import Model
-from ..types import Floats, Pixels, Sample
+from ..types import Floats, Pixels
 from .crops import Box, Track, boxes, crop_features, opened, seen, thumbnail
 from .maps import channels_of, logits_of, maps_of
 

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..dataset import Sample
 from ..errors import OptionError, PictureError
 from ..model import Model
 from ..preprocess import prepare
 from ..preprocess.resample import resize
-from ..types import Picture, Pixels, Placement, Sample
+from ..types import Picture, Pixels, Placement
 
 SHARE = 64 / 224
 """Side of a crop as a share of the input's: 64 of 224 pixels, CRAFT's."""

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from ..dataset import Sample
 from ..errors import OptionError
 from ..model import Model
 from ..total_indices import design, require_samples, total_indices
-from ..types import Floats, Pixels, Sample
+from ..types import Floats, Pixels
 from .bank import best_crops, crop_bank
 from .concepts import Concepts, rectified
 from .crops import Track, seen, untracked

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..dataset import Sample
 from ..errors import PictureError
 from ..model import Model
-from ..types import Floats, Picture, Pixels, Placement, Sample
+from ..types import Floats, Picture, Pixels, Placement
 from .bank import affordable
 from .crops import Track, box_at, opened, seen, thumbnail, untracked
 from .maps import channels_of, maps_of

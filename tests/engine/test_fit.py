@@ -7,9 +7,9 @@ import pytest
 
 from ddcam import explain, load, open_image, save
 from ddcam.engine import find_concepts, find_prototypes
+from ddcam.engine.dataset import Sample
 from ddcam.engine.errors import OutputError
 from ddcam.engine.fit import sheet_of
-from ddcam.engine.types import Sample
 from ddcam.models import demo_path, demo_pictures
 
 SAMPLES = [Sample(Path(path).name, partial(open_image, path)) for path in demo_pictures()]

@@ -8,7 +8,7 @@ import pytest
 
 from ddcam import explain, load, open_image
 from ddcam.engine import find_concepts, find_prototypes
-from ddcam.engine.types import Sample
+from ddcam.engine.dataset import Sample
 
 pytestmark = pytest.mark.data
 MODELS = {

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from ddcam import Picture, load, open_image
+from ddcam.engine.dataset import Sample
 from ddcam.engine.errors import FittedFileError, OptionError, PictureError
 from ddcam.engine.fitted.concepts import KIND, Concepts, open_concepts, write_concepts
 from ddcam.engine.fitted.find_concepts import fit_concepts, importances
 from ddcam.engine.fitted.maps import channels_of, logits_of, logits_of_maps, maps_of
-from ddcam.engine.types import Sample
 from ddcam.models import DEMOS, demo_path, demo_pictures
 
 SAMPLES = [Sample(Path(path).name, partial(open_image, path)) for path in demo_pictures()]

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from ddcam import Picture, load, open_image
+from ddcam.engine.dataset import Sample
 from ddcam.engine.errors import FittedFileError, OptionError, PictureError
 from ddcam.engine.fitted.find_prototypes import fit_prototypes
 from ddcam.engine.fitted.maps import logits_of, maps_of
 from ddcam.engine.fitted.pooled import pooled_head
 from ddcam.engine.fitted.prototypes import KIND, open_prototypes, write_prototypes
-from ddcam.engine.types import Sample
 from ddcam.models import demo_path, demo_pictures
 
 SAMPLES = [Sample(Path(path).name, partial(open_image, path)) for path in demo_pictures()]

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from ddcam import open_image
+from ddcam.engine.dataset import Sample
 from ddcam.engine.errors import FittedFileError, OptionError
 from ddcam.engine.fitted.concepts import open_concepts, write_concepts
 from ddcam.engine.fitted.find_concepts import fit_concepts
 from ddcam.engine.methods.craft import craft, left, warnings
-from ddcam.engine.types import Sample
 from ddcam.models import demo_pictures
 
 SAMPLES = [Sample(Path(path).name, partial(open_image, path)) for path in demo_pictures()]

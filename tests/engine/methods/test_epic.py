@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from ddcam import open_image
+from ddcam.engine.dataset import Sample
 from ddcam.engine.errors import FittedFileError, OptionError
 from ddcam.engine.fitted.find_prototypes import fit_prototypes
 from ddcam.engine.fitted.prototypes import open_prototypes, write_prototypes
 from ddcam.engine.methods.cam import cam
 from ddcam.engine.methods.epic import epic
-from ddcam.engine.types import Sample
 from ddcam.models import demo_pictures
 
 SAMPLES = [Sample(Path(path).name, partial(open_image, path)) for path in demo_pictures()] * 2
