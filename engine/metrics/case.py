@@ -2,14 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import correlate1d, gaussian_filter1d
 
 from ..baseline import plain_input
+from ..errors import OptionError
 from ..problem import Problem
+from ..runtime.batching import batches
 from ..search.predicate import probabilities
 from ..types import Attribution, Floats, Layout
 
@@ -21,6 +23,9 @@ MEAN_COLOUR = (124, 116, 104)
 """ImageNet's, RGB: what models normalised by it see as 0."""
 BLUR_TAPS, BLUR_SIGMA = 11, 5.0
 """RISE's blur: a Gaussian of sigma 5 pixels on 11 x 11 taps."""
+BATCH = 16
+"""Perturbed inputs that are made at a time: 10 MB of float32 at 224 x 224, whatever a metric asks in all."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -67,12 +72,20 @@ class Case:
     mosaic: Mosaic | None = None
     attempt: Attempt | None = None
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the model input."""
+        height, width = self.inputs.shape[2:] if self.layout == "NCHW" else self.inputs.shape[1:3]
+        return height, width
+
     def confidence(self, inputs: Floats) -> Floats:
         """Return the probability of the target, `[B]`."""
         return self.score(inputs)[:, self.target]
 
     def substrate(self, name: Substrate) -> Floats:
         """Return the input `[1, ...]` of which nothing is shown."""
+        if name not in ("mean", "black", "blur"):
+            raise OptionError(f"expected substrate=mean, substrate=black or substrate=blur, got {name!r}")
         return self.blurred() if name == "blur" else {"mean": self.mean, "black": self.black}[name]
 
     def blurred(self) -> Floats:
@@ -85,11 +98,18 @@ class Case:
             image = correlate1d(image, kernel, axis=axis, mode="constant")
         return image + self.mean
 
-    def show(self, shares: Floats, name: Substrate = "mean") -> Floats:
+    def show(self, shares: Floats | NDArray[np.bool_], name: Substrate = "mean") -> Floats:
         """Mix picture and substrate: shares `[B, H, W]` in 0..1 of the picture -> inputs `[B, ...]`."""
         visible = shares[:, None] if self.layout == "NCHW" else shares[..., None]
         hidden = self.substrate(name)
         return hidden + visible * (self.inputs - hidden)
+
+    def score_each(self, rows: NDArray[Any], draw: Callable[[NDArray[Any]], Floats]) -> Floats:
+        """Return the probabilities `[N, classes]` of the inputs that `draw` makes of rows `[N, ...]`, BATCH at a time.
+
+        Rows are small (counts, places), inputs are not. Cost: N forwards.
+        """
+        return np.concatenate([self.score(draw(part)) for part in batches(rows, BATCH)])
 
 
 def case_of(problem: Problem, inputs: NDArray[Any], **more: Any) -> Case:
@@ -119,3 +139,17 @@ def unit_range(saliency: Map) -> Floats:
     if not high > low:
         return np.zeros(saliency.shape)
     return (saliency - low) / (high - low)
+
+
+def needed(value: T | None, what: str) -> T:
+    """Return a field of a case that a metric cannot do without; OptionError where nobody filled it."""
+    if value is None:
+        raise OptionError(f"expected a case with {what}, got none")
+    return value
+
+
+def require_positive(**options: float) -> None:
+    """Raise OptionError for an option that is not above 0."""
+    for name, value in options.items():
+        if not value > 0:
+            raise OptionError(f"expected {name} above 0, got {value}")

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from ..errors import DdcamError, OptionError
+from ..errors import DdcamError
 from .average_drop import masked
-from .case import Case, Map
+from .case import Case, Map, needed
 from .registry import MetricFacts, metric
 
 
@@ -16,10 +16,9 @@ def coherency(saliency: Map, case: Case) -> float:
     otherwise, say), or one of the maps is constant, 0. Cost: the method once more.
     Raises OptionError when the case has no method. Source: Poppi et al., CVPR workshops 2021.
     """
-    if case.explain is None:
-        raise OptionError("coherency runs the method again: expected a case with `explain`, got none")
+    explain = needed(case.explain, "`explain`, which runs the method again")
     try:
-        again = case.explain(masked(saliency, case))
+        again = explain(masked(saliency, case))
     except DdcamError:
         return 0.0
     return (1 + pearson(saliency, again)) / 2 if np.ptp(saliency) > 0 and np.ptp(again) > 0 else 0.0

@@ -1,7 +1,7 @@
 """Deletion: how fast the class is lost when the best pixels are hidden first."""
 
 from .case import Case, Map, Substrate
-from .ladder import RUNGS, area, rungs
+from .ladder import RUNGS, area, hidden_best
 from .registry import MetricFacts, metric
 
 
@@ -12,5 +12,4 @@ def deletion(saliency: Map, case: Case, *, substrate: Substrate = "mean", count:
     Area by trapezia over `count` equal steps, in 0..1. Cost: count + 1 forwards.
     Source: Petsiuk et al., RISE, BMVC 2018; there too a hidden pixel is 0 in the normalised input.
     """
-    shown = (~rungs(saliency, count)).astype(saliency.dtype)
-    return area(case.confidence(case.show(shown, substrate)))
+    return area(hidden_best(saliency, case, count, substrate)[:, case.target])

@@ -1,7 +1,7 @@
 """Insertion: how fast the class comes back when the best pixels are shown first."""
 
 from .case import Case, Map, Substrate
-from .ladder import RUNGS, area, rungs
+from .ladder import RUNGS, area, shown_best
 from .registry import MetricFacts, metric
 
 
@@ -12,5 +12,4 @@ def insertion(saliency: Map, case: Case, *, substrate: Substrate = "blur", count
     Area by trapezia over `count` equal steps, in 0..1. Cost: count + 1 forwards.
     Source: Petsiuk et al., RISE, BMVC 2018; figures of other substrates or steps must not be compared.
     """
-    shown = rungs(saliency, count).astype(saliency.dtype)
-    return area(case.confidence(case.show(shown, substrate)))
+    return area(shown_best(saliency, case, count, substrate)[:, case.target])

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
 from ..errors import OptionError
-from .case import Case, Map
+from .case import Case, Map, needed
 from .registry import MetricFacts, metric
 
 
@@ -22,8 +22,7 @@ def pointing_game(saliency: Map, case: Case, *, tolerance: int = 0) -> float:
 
 
 def box_of(case: Case, saliency: Map) -> NDArray[np.bool_]:
-    if case.box is None:
-        raise OptionError("expected a case with the object's box, got none; use pictures that have one")
-    if case.box.shape != saliency.shape:
-        raise OptionError(f"expected a map of {list(case.box.shape)} like the box, got {list(saliency.shape)}")
-    return case.box
+    box = needed(case.box, "the object's box (use pictures that have one)")
+    if box.shape != saliency.shape:
+        raise OptionError(f"expected a map of {list(box.shape)} like the box, got {list(saliency.shape)}")
+    return box

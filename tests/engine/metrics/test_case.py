@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ddcam import load, open_image
-from ddcam.engine.metrics import METRICS, Case, case_of
+from ddcam.engine.metrics import Case, case_of
 from ddcam.engine.preprocess import prepare
 from ddcam.engine.problem import Problem
 from ddcam.models import demo_path, demo_pictures
@@ -50,14 +50,3 @@ def test_black_and_the_mean_colour_are_those_of_a_picture_of_that_colour(problem
 
     np.testing.assert_allclose(case.black, (0 - shown.mean[0]) / shown.std[0], rtol=1e-5)
     np.testing.assert_allclose(case.mean, (grey - shown.mean[0]) / shown.std[0], rtol=1e-2)
-
-
-def test_every_metric_runs_on_a_real_problem(problem):
-    shape = problem.input.shape[2:] if problem.model.opened.picture.layout == "NCHW" else problem.input.shape[1:3]
-    saliency = np.random.default_rng(1).random(shape)
-    case = case_of(problem, problem.input, box=saliency > 0.5, explain=lambda _: saliency)
-
-    values = {name: metric(saliency, case) for name, metric in METRICS.items()}
-
-    assert all(0 <= value <= 1 for value in values.values())
-    assert values["coherency"] == pytest.approx(1)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ddcam.engine.errors import OptionError, PictureError
-from ddcam.engine.metrics import METRICS, Case, unit_range
+from ddcam.engine.metrics import Case, unit_range
 from ddcam.engine.metrics.adcc import adcc, harmonic
 from ddcam.engine.metrics.average_drop import average_drop, masked
 from ddcam.engine.metrics.coherency import coherency
@@ -12,7 +12,7 @@ from ddcam.engine.metrics.complexity import complexity
 from ddcam.engine.metrics.deletion import deletion
 from ddcam.engine.metrics.energy import energy
 from ddcam.engine.metrics.insertion import insertion
-from ddcam.engine.metrics.ladder import rungs
+from ddcam.engine.metrics.ladder import best, ranks, sizes
 from ddcam.engine.metrics.pointing_game import pointing_game
 from ddcam.engine.metrics.restoring_area import restoring_area
 
@@ -79,13 +79,14 @@ def test_ties_are_broken_in_reading_order():
 
 def test_equal_pixels_come_in_reading_order():
     stripes = np.tile([0.0, 1.0, 0.5], 400).reshape(40, 30)
-    third = rungs(stripes, 12)[2].ravel()
+    third = best(ranks(stripes), sizes(stripes, 12))[2].ravel()
 
     assert np.flatnonzero(third).tolist() == list(range(1, 600, 3))
 
 
 def test_a_large_map_without_an_opinion_is_revealed_from_the_top():
-    shown = rungs(np.zeros((40, 30)), 4)
+    flat = np.zeros((40, 30))
+    shown = best(ranks(flat), sizes(flat, 4))
 
     for rung, rows in enumerate((0, 10, 20, 30, 40)):
         assert shown[rung, :rows].all()
@@ -230,34 +231,7 @@ def test_of_several_highest_pixels_the_share_inside_counts():
     assert pointing_game(np.eye(SIDE), pose(box=np.zeros_like(BRIGHT)), tolerance=99) == 0
 
 
-# ----- the catalogue -----
-
-
-@pytest.mark.parametrize("name", METRICS)
-def test_every_metric_is_a_number_from_0_to_1_and_says_what_it_costs(name):
-    metric, case = METRICS[name], pose(explain=lambda _: GOOD)
-
-    assert 0 <= metric(np.random.default_rng(0).random((SIDE, SIDE)), case) <= 1
-    assert "Cost:" in metric.doc
-    assert "Source:" in metric.doc or name == "restoring-area"
-
-
-@pytest.mark.parametrize(
-    "name", [n for n, m in METRICS.items() if m.facts.better == "higher" and "explain" not in m.facts.needs]
-)
-def test_the_map_of_the_bright_square_is_better_than_its_opposite(name):
-    assert METRICS[name](GOOD, pose()) > METRICS[name](BAD, pose())
-
-
-@pytest.mark.parametrize("name", [n for n, m in METRICS.items() if m.facts.better == "lower"])
-def test_lower_is_better_where_it_says_so(name):
-    assert METRICS[name](GOOD, pose()) < METRICS[name](BAD, pose())
-
-
-@pytest.mark.parametrize("name", [n for n, m in METRICS.items() if m.facts.needs])
-def test_what_a_metric_needs_is_asked_for(name):
-    with pytest.raises(OptionError, match="expected a case with"):
-        METRICS[name](GOOD, pose(box=None))
+# ----- what is refused -----
 
 
 def test_a_box_of_another_size_is_refused():
