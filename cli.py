@@ -341,6 +341,10 @@ def gradient(model: Path, out: Path | None, **options: Any) -> None:
     say(f"gradient of {of} by {', '.join(wrt)}: {checked}; written to {file}")
 
 
+FORM = option("--format", "form", type=choices("text", "json", "markdown", "guide"), default="text",
+              help="How to print them.")  # fmt: skip
+
+
 @cli.command()
 @click.argument("model", type=path_type)
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
@@ -392,13 +396,17 @@ def tracked(items: Sequence[Any], title: str) -> Iterator[Any]:
 
 
 @cli.command()
-@option(
-    "--format", "form", type=choices("text", "json", "markdown", "guide"), default="text", help="How to print them."
-)
+@FORM
 def methods(form: str) -> None:
     """List the methods: what they need and cost, whether they see the class, their options and papers."""
-    forms: dict[str, Callable[[Rows], str]] = {"text": table, "markdown": markdown, "json": as_lines, "guide": guide}
-    click.echo(forms[form](engine.catalogue()))
+    click.echo(listing(engine.catalogue(), form))
+
+
+@cli.command()
+@FORM
+def metrics(form: str) -> None:
+    """List the metrics: which way is better, what they need and cost, their options and papers."""
+    click.echo(listing(engine.metric_catalogue(), form))
 
 
 @cli.command()
@@ -417,6 +425,12 @@ def demo(out: Path, force: bool) -> None:
     note(f"written to {out}; look at the panel.png in each folder")
 
 
+def listing(rows: Rows, form: str) -> str:
+    """Print a catalogue in one of the forms of `--format`."""
+    forms: dict[str, Callable[[Rows], str]] = {"text": table, "markdown": markdown, "json": as_lines, "guide": guide}
+    return forms[form](rows)
+
+
 def table(rows: Rows) -> str:
     """Lay rows out in columns under their names."""
     lines = [list(rows[0]), *(list(row.values()) for row in rows)]
@@ -432,10 +446,10 @@ def markdown(rows: Rows) -> str:
 
 
 def guide(rows: Rows) -> str:
-    """Write a section a method: what its docstring says, and its options."""
-    return "\n\n".join(
-        f"## {row['method']}\n\n{engine.METHODS[row['method']].doc}\n\nOptions: {row['options']}" for row in rows
-    )
+    """Write a section a method or metric: what its docstring says, and its options."""
+    known: dict[str, Mapping[str, Any]] = {"method": engine.METHODS, "metric": engine.METRICS}
+    kind = next(iter(rows[0]))
+    return "\n\n".join(f"## {row[kind]}\n\n{known[kind][row[kind]].doc}\n\nOptions: {row['options']}" for row in rows)
 
 
 def as_lines(rows: Rows) -> str:

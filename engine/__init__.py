@@ -8,7 +8,7 @@ from .fit import find_concepts, find_prototypes, refuse_existing_fit
 from .gradient_file import Derivative, write_gradient
 from .inspect import inspect
 from .methods import METHODS, catalogue, method_names
-from .metrics import METRICS, metric_names
+from .metrics import METRICS, metric_catalogue, metric_names
 from .model import Model, load
 from .results import means, results, summary_json, write_results
 from .split_files import split_files
@@ -35,6 +35,7 @@ __all__ = [
     "load",
     "means",
     "method_names",
+    "metric_catalogue",
     "metric_names",
     "open_explanation",
     "refuse_existing_fit",

@@ -227,3 +227,18 @@ def test_evaluate_refuses_what_is_wrong_in_one_line(
 
     assert code == 2
     assert message in line
+
+
+@pytest.mark.parametrize(("command", "names"), [("methods", ddcam.engine.METHODS), ("metrics", ddcam.engine.METRICS)])
+def test_a_catalogue_prints_every_entry_in_every_form(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str, names: dict[str, object]
+) -> None:
+    printed = {}
+    for form in ("text", "json", "markdown", "guide"):
+        assert run(monkeypatch, command, "--format", form) == 0
+        printed[form] = capsys.readouterr().out
+
+    assert [row[command[:-1]] for row in json.loads(printed["json"])] == list(names)
+    assert [line.split()[0] for line in printed["text"].splitlines()[1:]] == list(names)
+    assert [line.split()[1] for line in printed["markdown"].splitlines()[2:]] == list(names)
+    assert [line[3:] for line in printed["guide"].splitlines() if line.startswith("## ")] == list(names)

@@ -10,7 +10,7 @@ import click
 import pytest
 
 from ddcam.cli import cli, guide, markdown
-from ddcam.engine import catalogue
+from ddcam.engine import catalogue, metric_catalogue
 from ddcam.engine.search.predicate import KINDS
 
 ROOT = Path(__file__).parents[1]
@@ -91,3 +91,17 @@ def test_the_guide_to_the_methods_is_their_docstrings() -> None:
     text = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
 
     assert text.split("<!-- methods -->")[1].strip() == guide(catalogue())
+
+
+def test_the_table_of_metrics_is_the_registry() -> None:
+    """Print it anew with `ddcam metrics --format markdown` where this fails."""
+    text = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+
+    assert text.split("<!-- table -->")[1].split("<!-- metrics -->")[0].strip() == markdown(metric_catalogue())
+
+
+def test_the_guide_to_the_metrics_is_their_docstrings() -> None:
+    """Print it anew with `ddcam metrics --format guide` where this fails."""
+    text = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+
+    assert text.split("<!-- metrics -->")[1].strip() == guide(metric_catalogue())

@@ -9,7 +9,8 @@ from .registry import MetricFacts, metric
 def energy(saliency: Map, case: Case) -> float:
     """Return the sum of the map inside the box over its sum, in 0..1; a blank map scores 0.
 
-    Chance is the share of the picture that the box covers. Cost: nothing is run.
+    Chance is the share of the picture that the box covers. Of a map whose least value is 0 it is Quantus'
+    RelevanceMassAccuracy, which takes others as they are. Cost: nothing is run.
     Raises OptionError when the case has no box. Source: Wang et al., Score-CAM, CVPR workshops 2020.
     """
     inside, values = box_of(case, saliency), unit_range(saliency)

@@ -12,14 +12,14 @@ BLANK = 1e-7
 
 @metric(
     "grid-pointing-game",
-    MetricFacts("localisation", "higher", "the method again", "doi:10.1109/CVPR46437.2021.00991", ("mosaic",)),
+    MetricFacts("localisation", "higher", "the method again", "arXiv:2104.00032", ("mosaic",)),
 )
 def grid_pointing_game(saliency: Map, case: Case) -> float:  # noqa: ARG001  (the map is that of the mosaic)
     """Return the sum of max(0, map) in the cell of the class over its whole sum, for a mosaic; 0 for a blank map.
 
     Chance is the share of the mosaic that the cell covers. NaN where the method gives up on the mosaic. Quantus'
     Focus is the same with classes that may be in several of 2 x 2 cells. Cost: the method once more.
-    Raises OptionError. Source: Boehle et al., CVPR 2021; Rao et al., CVPR 2022 (arXiv 2205.10435).
+    Raises OptionError. Source: Böhle et al., CVPR 2021; Rao et al., CVPR 2022 (arXiv 2205.10435).
     """
     mosaic = needed(case.mosaic, "a `mosaic` of several pictures")
     try:

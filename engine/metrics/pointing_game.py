@@ -13,7 +13,8 @@ from .registry import MetricFacts, metric
 def pointing_game(saliency: Map, case: Case, *, tolerance: int = 0) -> float:
     """Return 1 where the highest pixel lies in the box, or within `tolerance` pixels of it, else 0.
 
-    Of several highest pixels the share that does; a constant map is highest everywhere. TorchRay allows 15 pixels.
+    Of several highest pixels the share that does (Quantus: whether any does); a constant map is highest everywhere.
+    TorchRay allows 15 pixels.
     Cost: nothing is run. Raises OptionError when the case has no box. Source: Zhang et al., ECCV 2016.
     """
     box = box_of(case, saliency)
