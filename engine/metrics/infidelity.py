@@ -28,7 +28,7 @@ def infidelity(
 ) -> float:
     """Return the mean of (b I.phi - (p(x) - p(x without I)))^2 over random squares I, phi the signed scores.
 
-    The side of a square is even between 1/8 and 1/2 of the picture's, its place is even too; it becomes the
+    The side of a square is uniform between 1/8 and 1/2 of the picture's, so is its place; it becomes the
     substrate, with Gaussian noise of `noise` on it (in units of the model input). p is the target's probability.
     `scores=contribution`: I.phi is the sum of phi in the square, since the scores of most methods say what a pixel
     adds (captum divides by x - baseline for these). `scores=gradient`: it is that of (x - x') phi, as Quantus has it
