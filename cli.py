@@ -199,6 +199,7 @@ def report(explanation: Explanation, path: Path, folder: Path, as_json: bool) ->
         click.echo(json.dumps(describe(explanation) | {"folder": str(folder)}, ensure_ascii=False))
         return
     say(f"{path.name}: {explanation}")
+    say(f"  {explanation.text}")
     for warning in explanation.warnings:
         note(f"{path.name}: {warning}")
     note(f"written to {folder}")

@@ -1,5 +1,6 @@
 """READ THIS FIRST: the straight line from a model and a picture to an explanation on disk."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,20 @@ from .render.png import png_bytes
 from .render.sheet import located, sheet
 from .saliency import for_the_eye, is_blank, patch_map, saliency_map
 from .search.predicate import require_fit
-from .types import Attribution, Explanation, Floats, Picture, Pixels, Placement, Question, Split, UnitWish
+from .types import (
+    Attribution,
+    Certificate,
+    Explanation,
+    Floats,
+    Picture,
+    Pixels,
+    Placement,
+    Prediction,
+    Question,
+    Split,
+    UnitWish,
+)
+from .verbalise import verbalise
 
 PRESETS: dict[str, tuple[UnitWish, str]] = {"best": ("place", "nested")}
 """Named pairs of units and method; docs/study.md says what the best map was, and by how much."""
@@ -43,7 +57,7 @@ def explain(
     inputs, placement = prepare(picture, model.opened.preprocessing, model.opened.picture)
     problem = Problem(model, inputs, target=target, preserve=preserve, question=question)
     attribution = attribute(problem)
-    return Explanation(
+    explanation = Explanation(
         model=describe_model(model),
         picture=picture,
         preprocessing=model.opened.preprocessing,
@@ -58,7 +72,9 @@ def explain(
         device=model.device,
         warnings=warnings_of(attribution, model),
         arrays={"input": inputs, "features": problem.raw},
+        rivals=rivals_of(attribution.certificate, problem),
     )
+    return replace(explanation, text=verbalise(explanation))
 
 
 def in_picture(grid_map: Floats, split: Split, placement: Placement) -> Floats:
@@ -66,6 +82,14 @@ def in_picture(grid_map: Floats, split: Split, placement: Placement) -> Floats:
     if split.units == "patch" and grid_map.shape == split.grid:
         return patch_map(grid_map, split, placement)
     return saliency_map(grid_map, placement)
+
+
+def rivals_of(certificate: Certificate | None, problem: Problem) -> tuple[Prediction, ...]:
+    """Describe the classes that the certificate saw decided for, other than that of the whole picture."""
+    if certificate is None:
+        return ()
+    seen = {*certificate.decided_without, certificate.decided} - {None, int(problem.logits.argmax())}
+    return tuple(problem.prediction(index) for index in sorted(index for index in seen if index is not None))
 
 
 def require_request(
@@ -91,7 +115,7 @@ def save(explanation: Explanation, folder: str | Path, *, keep_arrays: bool = Fa
     title = str(target) if target.probability is None else f"{target.label} {target.probability:.1%}"
     pictures = {
         "overlay.png": png_bytes(overlay(pixels, saliency)),
-        "panel.png": png_bytes(panel(pixels, saliency, title, str(explanation))),
+        "panel.png": png_bytes(panel(pixels, saliency, title, f"{explanation.text} ({explanation})")),
     }
     if explanation.attribution.parts:
         pictures["parts.png"] = png_bytes(parts_sheet(explanation, title))

@@ -118,6 +118,7 @@ def describe(explanation: Explanation) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA,
         "sentence": str(explanation),
+        "text": explanation.text,
         "method": attribution.method,
         "model": dict(explanation.model),
         "picture": {"file": picture.name, "sha256": picture.sha256, "height": height, "width": width},
@@ -129,6 +130,7 @@ def describe(explanation: Explanation) -> dict[str, Any]:
         "predicate": explanation.predicate,
         "target": asdict(explanation.target),
         "top": [asdict(prediction) for prediction in explanation.top],
+        "rivals": [asdict(prediction) for prediction in explanation.rivals],
         "subset": None if attribution.subset is None else list(attribution.subset),
         "seek": attribution.seek,
         "outcome": attribution.outcome,

@@ -238,7 +238,8 @@ class Prediction:
 class Certificate:
     """What the unfolded head says of a subset S, asked one mask at a time.
 
-    Margins are in logit units: the predicate holds where they are positive (for a confidence, or 0).
+    Margins are in logit units: the predicate holds where they are positive (for a confidence, or 0). `decided` is the
+    class decided for with S, `decided_without` that with S without each of its units.
     """
 
     sufficient: bool
@@ -251,6 +252,8 @@ class Certificate:
     logit: float
     logit_without: tuple[float, ...]
     runs: int
+    decided: int | None = None
+    decided_without: tuple[int, ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -338,7 +341,11 @@ class Attribution:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Everything that is known about one decision on one picture."""
+    """Everything that is known about one decision on one picture.
+
+    `rivals` are the other classes that units of the subset hold off, as the whole picture scores them; `text` says it
+    all in a few sentences.
+    """
 
     model: dict[str, Any]
     picture: Picture
@@ -354,6 +361,8 @@ class Explanation:
     device: Device
     warnings: tuple[str, ...] = ()
     arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
+    rivals: tuple[Prediction, ...] = ()
+    text: str = ""
 
     def __str__(self) -> str:
         """Say it in a sentence: what was decided, how much of the model suffices, whether that is certain."""

@@ -35,7 +35,10 @@ def test_explain_prints_a_sentence_and_writes_a_folder_named_after_the_picture(
 
     assert code == 0
     assert printed.out.startswith("five_0.png: five (5), probability")
-    assert printed.out.count("\n") == 1
+    summary, text = printed.out.splitlines()
+    stored = json.loads((tmp_path / "five_0.ddcam" / "manifest.json").read_text(encoding="utf-8"))
+    assert (summary, text) == (f"five_0.png: {stored['sentence']}", f"  {stored['text']}")
+    assert text.startswith("  The model decides for five (")
     assert "preprocessing unit:" in printed.err
     assert (tmp_path / "five_0.ddcam" / "manifest.json").is_file()
 
@@ -50,7 +53,7 @@ def test_several_pictures_get_a_sub_folder_each_and_one_bad_one_is_reported(
     assert code == 1
     assert sorted(path.name for path in (tmp_path / "all").iterdir()) == ["five_0", "four_0"]
     assert len([line for line in printed.err.splitlines() if "broken.png" in line]) == 1
-    assert len(printed.out.splitlines()) == 2
+    assert len(printed.out.splitlines()) == 4
 
 
 def test_pictures_of_the_same_name_do_not_overwrite_each_other(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

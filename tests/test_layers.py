@@ -21,9 +21,10 @@ LAYERS = [
     {"engine/order.py", "engine/pictures.py"},
     {"engine/model.py"},
     {"engine/problem.py", "engine/fitted"},
-    {"engine/find.py", "engine/perturb.py"},
+    {"engine/find.py", "engine/perturb.py", "engine/whereabouts.py"},
     {"engine/together.py"},
     {"engine/methods", "engine/metrics", "engine/render", "engine/explanation_file.py"},
+    {"engine/verbalise.py"},
     {
         "engine/explain.py",
         "engine/fit.py",

@@ -20,7 +20,7 @@ def certify(
     """
     masks = masks_of_proof(subset, units)
     logits = logits_of(masks)
-    return certificate_of(*predicate.judged(logits), logits[:, predicate.target])
+    return certificate_of(*predicate.judged(logits), logits, predicate.target)
 
 
 def masks_of_proof(subset: tuple[int, ...], units: int) -> Mask:
@@ -33,8 +33,9 @@ def masks_of_proof(subset: tuple[int, ...], units: int) -> Mask:
     return masks
 
 
-def certificate_of(kept: Mask, margins: Floats, target: Floats) -> Certificate:
-    """Put answers, margins and the target's logits in the order of `masks_of_proof` into a certificate."""
+def certificate_of(kept: Mask, margins: Floats, logits: Floats, target: int) -> Certificate:
+    """Put answers, margins and logits `[|S| + 3, C]` in the order of `masks_of_proof` into a certificate."""
+    decided = logits.argmax(axis=1)
     return Certificate(
         sufficient=bool(kept[0]),
         minimal=not kept[3:].any(),
@@ -43,7 +44,9 @@ def certificate_of(kept: Mask, margins: Floats, target: Floats) -> Certificate:
         margin_without=tuple(margins[3:].tolist()),
         margin_empty=float(margins[1]),
         margin_full=float(margins[2]),
-        logit=float(target[0]),
-        logit_without=tuple(target[3:].tolist()),
+        logit=float(logits[0, target]),
+        logit_without=tuple(logits[3:, target].tolist()),
         runs=len(kept),
+        decided=int(decided[0]),
+        decided_without=tuple(decided[3:].tolist()),
     )

@@ -51,4 +51,4 @@ def certify_contrast(
     masks = ~masks_of_proof(removed, units)
     logits = logits_of(masks)
     kept, margins = predicate.judged(logits)
-    return certificate_of(~kept, -margins, logits[:, predicate.target])
+    return certificate_of(~kept, -margins, logits, predicate.target)
