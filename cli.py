@@ -2,6 +2,7 @@
 
 import functools
 import io
+import itertools
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -106,14 +107,17 @@ MODEL_OPTIONS = [
     option("--straight-through", "rounding", flag_value="straight-through", default="refuse", show_default="refused",
            help="Take gradients of a quantised model as if QuantizeLinear and DequantizeLinear did not round."),
 ]  # fmt: skip
+ASKING_OPTIONS = [
+    option("--target", metavar="CLASS", show_default="the class decided for", help="Class to explain: index or name."),
+    option("--preserve", metavar="PREDICATE", show_default="top1; threshold for one sigmoid score",
+           help="What must stay: top1, confidence:T, topk:K, label:NAME, threshold:T, multilabel:T, tolerance:E."),
+]  # fmt: skip
 EXPLAIN_OPTIONS = [
     option("--preset", type=choices(*EXPLAIN_PRESETS), show_default="none",
            help="best: the map of nested answers of cells, or of tokens; --units and --method still stand."),
     option("-o", "--out", type=path_type, metavar="DIR", show_default="NAME.ddcam, or explanations/NAME for several",
            help="Folder of the explanation; for several pictures that of their folders."),
-    option("--target", metavar="CLASS", show_default="the class decided for", help="Class to explain: index or name."),
-    option("--preserve", metavar="PREDICATE", show_default="top1; threshold for one sigmoid score",
-           help="What must stay: top1, confidence:T, topk:K, label:NAME, threshold:T, multilabel:T, tolerance:E."),
+    *ASKING_OPTIONS,
     option("--method", metavar="NAME", show_default="dd-cam, or the preset's",
            help="How to explain: a name that ddcam methods lists, with options as NAME:OPTION=VALUE."),
     option("--search", type=choices(*SEARCH_NAMES), default="auto", metavar="NAME",
@@ -169,17 +173,22 @@ def explain(model: Path, images: tuple[str, ...], **options: Any) -> None:
     engine.require_request(loaded, **{name: options[name] for name in ("target", "preserve", "method")})
     if not as_json:
         note(f"preprocessing {preprocessing_text(asdict(loaded.opened.preprocessing))}")
+    each_picture(
+        paths, folders, lambda path, folder: report(explain_one(loaded, path, folder, options), path, folder, as_json)
+    )
+
+
+def each_picture(paths: Sequence[Path], folders: Sequence[Path], work: Callable[[Path, Path], None]) -> None:
+    """Do the work for every picture and its folder, and end; one of several that is refused is only reported."""
     failures = 0
     for path, folder in zip(paths, folders, strict=True):
         try:
-            explanation = explain_one(loaded, path, folder, options)
+            work(path, folder)
         except DdcamError as error:
             if len(paths) == 1:
                 raise
             failures += 1
             note(f"ddcam: {path}: {error}")
-        else:
-            report(explanation, path, folder, as_json)
     sys.exit(FAILED if failures else 0)
 
 
@@ -205,11 +214,11 @@ def report(explanation: Explanation, path: Path, folder: Path, as_json: bool) ->
     note(f"written to {folder}")
 
 
-def out_folders(paths: Sequence[Path], out: Path | None) -> list[Path]:
+def out_folders(paths: Sequence[Path], out: Path | None, one: str = "ddcam", all_: str = "explanations") -> list[Path]:
     """Name a folder per picture: `out` itself for one, sub-folders named after the files for several."""
     if len(paths) == 1:
-        return [out or Path(f"{paths[0].stem}.ddcam")]
-    root, used, folders = out or Path("explanations"), set[str](), []
+        return [out or Path(f"{paths[0].stem}.{one}")]
+    root, used, folders = out or Path(all_), set[str](), []
     for path in paths:
         name, number = path.stem, 2
         while name.lower() in used:
@@ -217,6 +226,89 @@ def out_folders(paths: Sequence[Path], out: Path | None) -> list[Path]:
         used.add(name.lower())
         folders.append(root / name)
     return folders
+
+
+@cli.command()
+@click.argument("model", type=path_type)
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
+@option(
+    "--methods",
+    metavar="A,B,C",
+    default="dd-cam,nested,grad-cam,hirescam,eigen-cam,ablation-cam",
+    help="Names as for explain --method, with commas between; all, or all:FAMILY, for what there is.",
+)
+@option(
+    "-o",
+    "--out",
+    type=path_type,
+    metavar="DIR",
+    show_default="NAME.compare, or comparisons/NAME for several",
+    help="Folder of the sheet and the table; for several pictures that of their folders.",
+)
+@flag("--agreement", help="Print the rank correlation of the maps, too.")
+@flag("--force", help="Overwrite an earlier comparison.")
+@flag("--json", "as_json", help="Print the table and the rank correlations, one JSON object a picture.")
+@with_options([*ASKING_OPTIONS, *MODEL_OPTIONS])  # fmt: skip
+def compare(model: Path, images: tuple[str, ...], **options: Any) -> None:
+    """Show what several methods make of MODEL's decision about each IMAGE: their maps on a sheet, and a table."""
+    paths, force = find_images(images), options.pop("force")
+    printed = {name: options.pop(name) for name in ("as_json", "agreement")}
+    folders = out_folders(paths, options.pop("out"), "compare", "comparisons")
+    methods, asked = (
+        engine.methods_named(options.pop("methods")),
+        [options.pop(name) for name in ("target", "preserve")],
+    )
+    loaded = engine.load(model, wishes_of(options))
+    engine.require_request(loaded, target=asked[0], preserve=asked[1])
+    contest = engine.Contest(loaded, methods, *asked)
+
+    def work(path: Path, folder: Path) -> None:
+        engine.require_free(folder, replace=force)
+        found = engine.compare(contest, open_image(path), progress(path, len(methods)))
+        engine.save_comparison(found, folder, replace=force)
+        show(found, folder, **printed)
+
+    each_picture(paths, folders, work)
+
+
+def progress(path: Path, count: int) -> Callable[[Any], None]:
+    """Return what notes one method after the other as done."""
+    done = itertools.count(1)
+    return lambda row: note(f"{path.name}: {next(done)}/{count} {row.method} {row.outcome}")
+
+
+def show(found: engine.Comparison, folder: Path, as_json: bool, agreement: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(engine.describe_comparison(found) | {"folder": str(folder)}, ensure_ascii=False))
+        return
+    say(f"{found.picture}: {found.target}")
+    for line in table([cells(row) for row in found.rows]).splitlines():
+        say(line)
+    if agreement and found.mapped:
+        numbers = [str(number + 1) for number in range(len(found.mapped))]
+        rows = zip(numbers, found.mapped, found.agreement, strict=True)
+        alike = [
+            {"rank correlation": f"{number} {name}"}
+            | dict(zip(numbers, (f"{value:5.2f}" for value in row), strict=True))
+            for number, name, row in rows
+        ]
+        for line in table(alike).splitlines():
+            say(line)
+    note(f"written to {folder}")
+
+
+def cells(row: Any) -> dict[str, str]:
+    """Write a row of a comparison for the terminal."""
+    place = row.outcome if row.place is None else f"{row.coverage:.0%} in {row.place} ({row.area:.0%})"
+    return {
+        "method": row.method,
+        "most of the map": place,
+        "half on": "-" if row.half is None else f"{row.half:.0%}",
+        "insertion": "-" if row.insertion is None else f"{row.insertion:.3f}",
+        "deletion": "-" if row.deletion is None else f"{row.deletion:.3f}",
+        "seconds": "-" if row.seconds is None else f"{row.seconds:.2f}",
+        "note": row.note,
+    }
 
 
 @cli.command()
@@ -243,13 +335,13 @@ def verify(explanation: Path, model: Path, image: Path | None, as_json: bool, **
     "--methods",
     metavar="NAMES",
     default="dd-cam,nested,grad-cam,layer-cam,eigen-cam,ablation-cam",
-    help="Methods with commas between them; all, or a family such as cam.",
+    help="Methods with commas between them; all, or all:FAMILY.",
 )
 @option(
     "--metrics",
     metavar="NAMES",
     default="insertion,deletion,average-drop,complexity,restoring-area",
-    help="Metrics with commas between them; all, or a family such as localisation.",
+    help="Metrics with commas between them; all, or all:FAMILY.",
 )
 @option("--against", metavar="METHOD", show_default="the first", help="What the others are compared with.")
 @option("--explain", type=choices("decided", "label"), default="decided", help="The class to explain.")
@@ -276,8 +368,8 @@ def evaluate(model: Path, dataset: Path, out: Path | None, **options: Any) -> No
     if options.pop("force"):
         engine.restart(folder)
     asked = {name: options.pop(name) for name in ("explain", "preserve", "limit", "seed", "gallery", "against")}
-    methods, metrics = engine.method_names(options.pop("methods")), engine.metric_names(options.pop("metrics"))
-    plan = engine.Plan(methods, metrics, **asked)
+    methods, metrics = engine.methods_named(options.pop("methods")), engine.metrics_named(options.pop("metrics"))
+    plan = engine.Plan(tuple(methods), tuple(metrics), **asked)
     note(f"{len(data.samples)} pictures: {data.reason}")
     with_progress(engine.evaluate(model, data, plan, folder, wishes_of(options)))
     found = engine.results(folder)

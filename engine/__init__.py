@@ -1,5 +1,7 @@
 """The engine: everything that needs no file format but ONNX and no library but the core ones."""
 
+from .compare import Comparison, Contest, compare
+from .comparison_file import describe_comparison, require_free, save_comparison
 from .errors import DdcamError
 from .evaluate import Plan, evaluate, restart
 from .explain import explain, require_request, save
@@ -7,8 +9,8 @@ from .explanation_file import open_explanation, require_writable
 from .fit import find_concepts, find_prototypes, refuse_existing_fit
 from .gradient_file import Derivative, write_gradient
 from .inspect import inspect
-from .methods import METHODS, catalogue, method_names
-from .metrics import METRICS, metric_catalogue, metric_names
+from .methods import METHODS, catalogue, methods_named
+from .metrics import METRICS, metric_catalogue, metrics_named
 from .model import Model, load
 from .results import means, results, summary_json, write_results
 from .split_files import split_files
@@ -18,6 +20,8 @@ from .verify import Verdict, verify
 __all__ = [
     "METHODS",
     "METRICS",
+    "Comparison",
+    "Contest",
     "DdcamError",
     "Derivative",
     "Explanation",
@@ -27,6 +31,8 @@ __all__ = [
     "Verdict",
     "Wishes",
     "catalogue",
+    "compare",
+    "describe_comparison",
     "evaluate",
     "explain",
     "find_concepts",
@@ -34,16 +40,18 @@ __all__ = [
     "inspect",
     "load",
     "means",
-    "method_names",
+    "methods_named",
     "metric_catalogue",
-    "metric_names",
+    "metrics_named",
     "open_explanation",
     "refuse_existing_fit",
+    "require_free",
     "require_request",
     "require_writable",
     "restart",
     "results",
     "save",
+    "save_comparison",
     "split_files",
     "summary_json",
     "verify",

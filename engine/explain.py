@@ -15,7 +15,7 @@ from .problem import ANY, Problem, default_predicate, with_index
 from .render.overlay import overlay
 from .render.panel import panel
 from .render.png import png_bytes
-from .render.sheet import located, sheet
+from .render.parts import located, rows_of_pictures
 from .saliency import for_the_eye, is_blank, patch_map, saliency_map
 from .search.predicate import require_fit
 from .types import (
@@ -115,7 +115,7 @@ def save(explanation: Explanation, folder: str | Path, *, keep_arrays: bool = Fa
     title = str(target) if target.probability is None else f"{target.label} {target.probability:.1%}"
     pictures = {
         "overlay.png": png_bytes(overlay(pixels, saliency)),
-        "panel.png": png_bytes(panel(pixels, saliency, title, f"{explanation.text} ({explanation})")),
+        "panel.png": png_bytes(panel(pixels, saliency, title, f"{explanation.text} {explanation}")),
     }
     if explanation.attribution.parts:
         pictures["parts.png"] = png_bytes(parts_sheet(explanation, title))
@@ -130,7 +130,7 @@ def parts_sheet(explanation: Explanation, title: str) -> Pixels:
         (part.caption, [located(pixels, in_picture(part.grid_map, split, placement)), *part.examples])
         for part in explanation.attribution.parts
     ]
-    return sheet(f"{title}: {explanation.attribution.weighting}", rows)
+    return rows_of_pictures(f"{title}: {explanation.attribution.weighting}", rows)
 
 
 def drawn(explanation: Explanation) -> Floats:

@@ -15,7 +15,7 @@ from .fitted.prototypes import Prototypes, write_prototypes
 from .labels import find_label
 from .model import Model
 from .render.png import png_bytes
-from .render.sheet import Row, sheet
+from .render.parts import Row, rows_of_pictures
 
 SHOWN = 12
 """Channels in the sheet of prototypes."""
@@ -106,7 +106,7 @@ def described_prototypes(found: Prototypes) -> str:
 
 def write_sheet(title: str, rows: Sequence[Row], out: Path, replace: bool) -> None:
     with whole_file(sheet_of(out), replace=replace) as work:
-        work.write_bytes(png_bytes(sheet(title, rows)))
+        work.write_bytes(png_bytes(rows_of_pictures(title, rows)))
 
 
 def refuse_existing_fit(out: Path, *, replace: bool) -> None:

@@ -25,15 +25,21 @@ def named(kind: str, text: str, known: Mapping[str, T]) -> tuple[T, dict[str, st
     return known[name], {option.replace("-", "_"): value for option, _, value in pairs}
 
 
-def names_in(text: str, known: Mapping[str, str], kind: str) -> tuple[str, ...]:
-    """Return the names in a list with commas, each once; `all` and a family mean everything that is in it.
+def names_in(text: str, families: Mapping[str, str], kind: str) -> tuple[str, ...]:
+    """Return the names in a list with commas, each once; `all` stands for every name, `all:FAMILY` for a family's.
 
-    `known`: the family of every name. Names are not looked up here, since options may follow them.
+    `families`: the family of every name. Other words are not looked up here, since options may follow names.
     """
     found: list[str] = []
     for word in filter(None, map(str.strip, text.split(","))):
-        members = [name for name, family in known.items() if word in ("all", family) and word not in known]
-        found += members or [word]
+        head, _, family = word.partition(":")
+        if head != "all":
+            found.append(word)
+            continue
+        if family and family not in families.values():
+            known = ", ".join(dict.fromkeys(families.values()))
+            raise OptionError(f"expected all or all:FAMILY with a family {known}; got {word}")
+        found += [name for name, own in families.items() if family in ("", own)]
     if not found:
         raise OptionError(f"expected {kind}s with commas between them, got {text!r} (ddcam {kind}s lists them)")
     return tuple(dict.fromkeys(found))

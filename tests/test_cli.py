@@ -245,3 +245,49 @@ def test_a_catalogue_prints_every_entry_in_every_form(
     assert [line.split()[0] for line in printed["text"].splitlines()[1:]] == list(names)
     assert [line.split()[1] for line in printed["markdown"].splitlines()[2:]] == list(names)
     assert [line[3:] for line in printed["guide"].splitlines() if line.startswith("## ")] == list(names)
+
+
+# ----- compare -----
+
+
+def test_compare_prints_a_table_and_writes_a_sheet_named_after_the_picture(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    code = run(monkeypatch, "compare", MODEL, PICTURES[0], "--methods", "dd-cam,attention-rollout,grad-cam")
+    printed = capsys.readouterr()
+    lines = printed.out.splitlines()
+
+    assert code == 0
+    assert lines[0].startswith("five_0.png: five (5), probability")
+    assert [line.split()[0] for line in lines[1:]] == ["method", "dd-cam", "attention-rollout", "grad-cam"]
+    assert "no attention between tokens" in lines[3]
+    assert "five_0.png: 2/3 attention-rollout refused" in printed.err
+    files = {path.name for path in (tmp_path / "five_0.compare").iterdir()}
+    assert files == {"sheet.png", "compare.csv", "agreement.csv"}
+
+
+def test_compare_of_several_pictures_loads_once_and_reports_a_bad_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    asked = ("--methods", "grad-cam,eigen-cam", "--agreement", "-o", "all")
+    code = run(monkeypatch, "compare", MODEL, PICTURES[0], tmp_path / "broken.png", PICTURES[1], *asked)
+    printed = capsys.readouterr()
+
+    assert code == 1
+    assert sorted(path.name for path in (tmp_path / "all").iterdir()) == ["five_0", "four_0"]
+    assert len([line for line in printed.err.splitlines() if "broken.png" in line]) == 1
+    assert len([line for line in printed.out.splitlines() if line.startswith("1 grad-cam ")]) == 2
+
+
+def test_compare_as_json_is_an_object_a_picture(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ("--methods", "all:search", "--json", "--preserve", "confidence:0.9", "--target", "five", "-o", "all")
+    run(monkeypatch, "compare", MODEL, *PICTURES[:1], *asked)
+    told = json.loads(capsys.readouterr().out)
+
+    assert told["predicate"] == "confidence:0.9"
+    assert [row["method"] for row in told["methods"]] == ["dd-cam", "nested", "shapley"]
+    assert told["agreement"]["spearman"][0][0] == pytest.approx(1)
+    assert told["folder"] == "all"

@@ -35,7 +35,7 @@ LAYERS = [
     },
     {"engine/trials.py", "engine/mosaic.py"},
     {"engine/evaluate.py", "engine/compare.py"},
-    {"engine/results.py"},
+    {"engine/results.py", "engine/comparison_file.py"},
     {"engine/__init__.py"},
     {"adapters", "models"},
     {"__init__.py"},

@@ -107,9 +107,13 @@ def method_named(text: str) -> Method:
     return method.with_options(options)
 
 
-def method_names(text: str) -> tuple[str, ...]:
-    """Return the names in a list with commas; `all` and a family (cam, gradient, ...) stand for all that is in it."""
-    return names_in(text, {name: method.facts.family for name, method in METHODS.items()}, "method")
+def methods_named(text: str) -> dict[str, Method]:
+    """Return methods by the names they were asked for by, each once: names with commas between, with options or not.
+
+    `all` is every method that needs no file, `all:FAMILY` those of a family. Raises OptionError with what there is.
+    """
+    free = {name: known.facts.family for name, known in METHODS.items() if not known.facts.needs.endswith("file")}
+    return {name: method_named(name) for name in names_in(text, free, "method")}
 
 
 def catalogue() -> list[dict[str, str]]:
@@ -129,4 +133,4 @@ def catalogue() -> list[dict[str, str]]:
     ]
 
 
-__all__ = ["LISTED", "METHODS", "Method", "catalogue", "method_named", "method_names"]
+__all__ = ["LISTED", "METHODS", "Method", "catalogue", "method_named", "methods_named"]

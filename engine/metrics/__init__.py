@@ -69,9 +69,13 @@ def metric_named(text: str) -> Metric:
     return metric.with_options(options)
 
 
-def metric_names(text: str) -> tuple[str, ...]:
-    """Return the names in a list with commas; `all` and a family (faithfulness, ...) stand for all that is in it."""
-    return names_in(text, {name: metric.facts.family for name, metric in METRICS.items()}, "metric")
+def metrics_named(text: str) -> dict[str, Metric]:
+    """Return metrics by the names they were asked for by, each once: names with commas between, with options or not.
+
+    `all` is every metric, `all:FAMILY` those of a family. Raises OptionError with what there is.
+    """
+    families = {name: known.facts.family for name, known in METRICS.items()}
+    return {name: metric_named(name) for name in names_in(text, families, "metric")}
 
 
 def metric_catalogue() -> list[dict[str, str]]:
@@ -102,6 +106,6 @@ __all__ = [
     "case_of",
     "metric_catalogue",
     "metric_named",
-    "metric_names",
+    "metrics_named",
     "unit_range",
 ]

@@ -98,6 +98,31 @@ def test_what_fits_no_picture_is_said_once(refused, digits: Path, digit: Path, k
     refused("explain", digits, digit, digit.with_name("six_0.png"), *options, names=names)
 
 
+COMPARE = {
+    "no method": (["--methods", ""], "unknown method ''"),
+    "misspelt method": (["--methods", "grad-cam,eigencam"], "did you mean eigen-cam"),
+    "an end that is missing": (["--methods", "grad-cam,"], "unknown method ''"),
+    "unknown family": (["--methods", "all:cams"], "all:cams"),
+    "unknown option": (["--methods", "rise:wings=2"], "no option 'wings'"),
+    "an option as a word": (["--methods", "rise:samples=many"], "expects int"),
+    "unknown class": (["--target", "giraffe"], "'giraffe'"),
+    "predicate": (["--preserve", "everything"], "unknown predicate"),
+    "not the top class": (["--target", "7"], "top1 keeps the decision"),
+}
+
+
+@pytest.mark.parametrize("kind", COMPARE)
+def test_compare(refused, digits: Path, digit: Path, kind: str) -> None:
+    options, names = COMPARE[kind]
+
+    refused("compare", digits, digit, *options, names=names)
+
+
+@pytest.mark.parametrize(("model", "picture"), [("nowhere.onnx", "two"), ("digits", "nowhere.png")])
+def test_compare_what_is_not_there(refused, digits: Path, digit: Path, model: str, picture: str) -> None:
+    refused("compare", {"digits": digits}.get(model, model), {"two": digit}.get(picture, picture), names="nowhere")
+
+
 LABELS = {
     "too few": (b"zero\none\ntwo\n", "found 3"),
     "too many": (b"\n".join(b"name" for _ in range(11)), "found 11"),

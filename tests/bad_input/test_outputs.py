@@ -19,17 +19,17 @@ def taken(tmp_path: Path) -> Path:
     return tmp_path / "taken"
 
 
-@pytest.mark.parametrize("command", ["explain", "split", "demo"])
+@pytest.mark.parametrize("command", ["explain", "compare", "split", "demo"])
 def test_a_folder_that_exists(refused, digits: Path, digit: Path, taken: Path, command: str) -> None:
-    arguments = {"explain": [digits, digit], "split": [digits], "demo": []}[command]
+    arguments = {"split": [digits], "demo": []}.get(command, [digits, digit])
     (taken / "digits_cnn_additive" / "five_0").mkdir(parents=True)
 
     refused(command, *arguments, "-o", "taken", names="exists already; choose another -o")
 
 
-@pytest.mark.parametrize("command", ["explain", "split"])
+@pytest.mark.parametrize("command", ["explain", "compare", "split"])
 def test_force_spares_what_is_not_ours(refused, digits: Path, digit: Path, taken: Path, command: str) -> None:
-    arguments = {"explain": [digits, digit], "split": [digits]}[command]
+    arguments = {"split": [digits]}.get(command, [digits, digit])
 
     refused(command, *arguments, "-o", "taken", "--force", names="--force does not overwrite it")
     assert (taken / "thesis.txt").read_text() == "do not lose me"
@@ -52,6 +52,19 @@ def test_force_replaces_an_explanation(ddcam, digits: Path, digit: Path, tmp_pat
 
     assert "six" in (tmp_path / "out" / "manifest.json").read_text()
     assert os.listdir(tmp_path) == ["out"]
+
+
+def test_force_replaces_a_comparison_and_spares_an_explanation(
+    ddcam, digits: Path, digit: Path, tmp_path: Path
+) -> None:
+    asked = ("compare", digits, digit, "--methods", "fem", "--force")
+    assert [ddcam(*asked, "-o", "out")[0] for _ in range(2)] == [0, 0]
+    ddcam("explain", digits, digit, "-o", "why")
+    code, out, lines = ddcam(*asked, "-o", "why")
+
+    assert (code, out, len(lines)) == (2, "", 1)
+    assert "holds no compare.csv, so --force does not overwrite it" in lines[0]
+    assert (tmp_path / "why" / "manifest.json").is_file()
 
 
 def test_force_replaces_the_folder_that_one_stands_in(ddcam, digits: Path, digit: Path, tmp_path: Path) -> None:
@@ -98,6 +111,18 @@ def test_a_full_disk(
     line = refused(command, *arguments, "-o", "out", names="No space left on device")
 
     assert line.startswith("ddcam: cannot write ")
+
+
+def test_a_disk_that_is_full_when_a_comparison_is_written(
+    ddcam, digits: Path, digit: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was noted of the methods until then stays; one line more says so, and nothing is left."""
+    monkeypatch.setattr("ddcam.engine.comparison_file.png_bytes", full)
+    code, out, lines = ddcam("compare", digits, digit, "--methods", "fem", "-o", "out")
+
+    assert (code, out, lines[0]) == (2, "", "two_0.png: 1/1 fem map")
+    assert lines[1:] == [f"ddcam: cannot write {tmp_path / 'out'}: No space left on device"]
+    assert not os.listdir(tmp_path)
 
 
 def full(*_: object, **__: object) -> None:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from ddcam.engine.render import needed, overlay, panel
-from ddcam.engine.render.panel import HEIGHT, MARGIN, SMALL, _lines, _width
+from ddcam.engine.render.lettering import SMALL, lines, wide
+from ddcam.engine.render.panel import HEIGHT, MARGIN
 
 RNG = np.random.default_rng(0)
 CAPTION = "48 of 1280 channels are enough for 'tabby'; without any one of them the model says something else."
@@ -61,27 +62,27 @@ def test_any_text_is_drawn(text):
 
 
 def test_lines_fit_the_width_and_lose_no_word():
-    lines = _lines(CAPTION, SMALL, 200, 12)
+    found = lines(CAPTION, SMALL, 200, 12)
 
-    assert " ".join(lines) == CAPTION
-    assert len(lines) > 2
-    assert all(_width(line, SMALL) <= 200 for line in lines)
+    assert " ".join(found) == CAPTION
+    assert len(found) > 2
+    assert all(wide(line, SMALL) <= 200 for line in found)
 
 
 def test_a_word_longer_than_the_line_is_cut():
-    lines = _lines("/features/" * 30, SMALL, 200, 99)
+    found = lines("/features/" * 30, SMALL, 200, 99)
 
-    assert "".join(lines) == "/features/" * 30
-    assert all(150 < _width(line, SMALL) <= 200 for line in lines[:-1])
+    assert "".join(found) == "/features/" * 30
+    assert all(150 < wide(line, SMALL) <= 200 for line in found[:-1])
 
 
 def test_what_does_not_fit_ends_in_dots():
-    lines = _lines("word " * 500, SMALL, 200, 3)
+    found = lines("word " * 500, SMALL, 200, 3)
 
-    assert len(lines) == 3
-    assert lines[-1].endswith("...")
-    assert not lines[1].endswith("...")
+    assert len(found) == 3
+    assert found[-1].endswith("...")
+    assert not found[1].endswith("...")
 
 
 def test_letters_that_the_font_lacks_are_replaced():
-    assert _lines("naïve Größe 猫 cat", SMALL, 900, 1) == ["naive Gro?e ? cat"]
+    assert lines("naïve Größe 猫 cat", SMALL, 900, 1) == ["naive Gro?e ? cat"]

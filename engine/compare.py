@@ -1,0 +1,212 @@
+"""Several methods on one picture: their maps on one sheet, and a table of what each is worth and takes."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import DdcamError
+from .explain import in_picture, warnings_of
+from .methods import Method
+from .metrics import METRICS, Case, case_of
+from .model import Model
+from .preprocess import prepare
+from .problem import Problem
+from .render.sheet import Tile, sheet, tile_size
+from .saliency import for_the_eye, is_blank
+from .search.kinds import Scores
+from .types import Attribution, Floats, Picture, Pixels, Placement, Prediction
+from .whereabouts import whereabouts
+
+
+@dataclass(frozen=True)
+class Contest:
+    """What is asked of every picture: methods by the names they were asked for, target and predicate as for `explain`.
+
+    `warm` are the methods that have written what they need once a model.
+    """
+
+    model: Model
+    methods: Mapping[str, Method]
+    target: str | None = None
+    preserve: str | None = None
+    warm: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What came of one method: where its map lies, how faithful it is, what it took; None where that is not defined.
+
+    `coverage` is the share of the map in `place`, and `area` that of the place in what the model saw; the place is
+    the one with most more than its share. `half` is the least area that holds half of the map. `probes` are those of
+    a search, `usual_cost` what the catalogue says of the method with its own options. `note` is why there is no map,
+    or what to know of it.
+    """
+
+    method: str
+    outcome: Literal["map", "blank", "refused"]
+    place: str | None = None
+    coverage: float | None = None
+    area: float | None = None
+    half: float | None = None
+    insertion: float | None = None
+    deletion: float | None = None
+    seconds: float | None = None
+    probes: int | None = None
+    usual_cost: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The maps of several methods of one decision, and how alike they are.
+
+    `agreement` `[n, n]` is Spearman's rank correlation between the maps of the methods `mapped`.
+    """
+
+    picture: str
+    target: Prediction
+    predicate: str
+    rows: tuple[Row, ...]
+    mapped: tuple[str, ...]
+    agreement: NDArray[np.float64]
+    sheet: Pixels
+
+
+def compare(contest: Contest, picture: Picture, tell: Callable[[Row], None] = lambda _: None) -> Comparison:
+    """Run the methods on one decision about a picture; `tell` is called after each.
+
+    A method that refuses has a row with its reason, and an empty tile. Insertion, deletion and rank correlation are
+    of the maps at the size of the model input. Raises OptionError, PictureError where no method can be asked.
+    Cost: that of the methods, 58 forwards a map; on a model's first picture methods run twice that do not perturb it.
+    """
+    opened = contest.model.opened
+    inputs, placement = prepare(picture, opened.preprocessing, opened.picture)
+    problem = pose(contest, inputs)
+    plain = Scores(len(problem.logits), problem.activation).plain
+    case = None if plain else case_of(problem, inputs)
+    tried = []
+    for name, method in contest.methods.items():
+        tried.append(attempt(contest, name, method, inputs))
+        tried[-1] = placed(tried[-1], contest.model, placement, case)
+        tell(tried[-1].row)
+    decided = problem.prediction(problem.target)
+    share = str(decided) if decided.probability is None else f"{decided.label} {decided.probability:.1%}"
+    mapped = {one.row.method: one.map for one in tried if one.map is not None}
+    return Comparison(
+        picture=picture.name,
+        target=decided,
+        predicate=problem.preserve,
+        rows=tuple(one.row for one in tried),
+        mapped=tuple(mapped),
+        agreement=rank_correlations(list(mapped.values())),
+        sheet=sheet(
+            picture.pixels, [tile_of(one, contest.model, placement) for one in tried], f"{share}, {picture.name}"
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A method that was run: what it said, if anything, its row so far, and its map at the size of the model input."""
+
+    row: Row
+    attribution: Attribution | None = None
+    map: Floats | None = None
+
+
+def pose(contest: Contest, inputs: NDArray[Any]) -> Problem:
+    return Problem(contest.model, inputs, target=contest.target, preserve=contest.preserve)
+
+
+def attempt(contest: Contest, name: str, method: Method, inputs: NDArray[Any]) -> Tried:
+    """Run a method on a problem of its own, so that none profits from what another has computed."""
+    cost = method.facts.cost
+    try:
+        warm_up(contest, name, method, inputs)
+        problem = pose(contest, inputs)
+        started = time.perf_counter()
+        found = method(problem)
+        seconds = time.perf_counter() - started
+    except DdcamError as error:
+        return Tried(Row(name, "refused", usual_cost=cost, note=str(error)))
+    note = "; ".join(warnings_of(found, contest.model))
+    outcome: Literal["map", "blank"] = "blank" if is_blank(found.grid_map) else "map"
+    probes = found.cost.probes if found.cost else None
+    return Tried(Row(name, outcome, seconds=seconds, probes=probes, usual_cost=cost, note=note), found)
+
+
+def warm_up(contest: Contest, name: str, method: Method, inputs: NDArray[Any]) -> None:
+    """Let what is done once a model be done before seconds are taken: graphs are written, sessions opened.
+
+    For methods that perturb the picture, whose many forwards need no graph, one forward does that.
+    """
+    if name in contest.warm:
+        return
+    if method.facts.needs == "the whole model" and method.formula is None:
+        pose(contest, inputs).score_images(inputs)
+    else:
+        method(pose(contest, inputs))
+    contest.warm.add(name)
+
+
+def placed(tried: Tried, model: Model, placement: Placement, case: Case | None) -> Tried:
+    """Add where a map lies and how faithful it is; there is nothing to add to one that is blank or was refused."""
+    found = tried.attribution
+    if found is None or tried.row.outcome != "map":
+        return tried
+    shown, row = model.opened.preprocessing, tried.row
+    if where := whereabouts(in_picture(found.grid_map, model.split, placement), placement):
+        best = where.best
+        row = replace(row, place=best.name, coverage=best.coverage, area=best.area, half=where.half)
+    whole = Placement(shown.height, shown.width, 0, 0, shown.height, shown.width)
+    saliency = in_picture(found.grid_map, model.split, whole)
+    if case is not None:
+        inserted, deleted = (METRICS[name](saliency, case) for name in ("insertion", "deletion"))
+        row = replace(row, insertion=inserted, deletion=deleted)
+    return replace(tried, row=row, map=saliency)
+
+
+def tile_of(tried: Tried, model: Model, placement: Placement) -> Tile:
+    """Draw a map at the size of a tile, as `explain` draws it: brightened where it was made pixel by pixel."""
+    row, found, shown = tried.row, tried.attribution, model.opened.preprocessing
+    if found is None:
+        return Tile(row.method, f"refused: {row.note}", None)
+    saliency = in_picture(found.grid_map, model.split, small(placement))
+    fine = found.grid_map.shape == (shown.height, shown.width)
+    return Tile(row.method, said_of(row), for_the_eye(saliency) if fine else saliency)
+
+
+def small(placement: Placement) -> Placement:
+    """Return where the model's input lies in the picture when that is as small as a tile."""
+    height, width = tile_size(placement.picture_height, placement.picture_width)
+    down, across = height / placement.picture_height, width / placement.picture_width
+    edges = (placement.top * down, placement.left * across, placement.bottom * down, placement.right * across)
+    return Placement(height, width, *edges)
+
+
+def said_of(row: Row) -> str:
+    """Say below a tile what the table says of its map."""
+    seconds = "" if row.seconds is None else f"{row.seconds:.2f} s"
+    if row.outcome == "blank":
+        return f"blank; {seconds}"
+    metrics = (("insertion", row.insertion), ("deletion", row.deletion))
+    values = [f"{name} {value:.2f}" for name, value in metrics if value is not None]
+    half = [] if row.half is None else [f"half on {row.half:.0%}"]
+    return ", ".join([*half, *values, seconds])
+
+
+def rank_correlations(maps: Sequence[Floats]) -> NDArray[np.float64]:
+    """Return Spearman's rank correlation of every two maps `[H, W]`, equal values at their mean rank."""
+    from scipy.stats import rankdata  # noqa: PLC0415  (slow to import, and only this needs it)
+
+    if not maps:
+        return np.zeros((0, 0))
+    ranks = np.stack([rankdata(values) for values in maps])
+    ranks -= ranks.mean(axis=1, keepdims=True)
+    products = ranks @ ranks.T
+    lengths = np.sqrt(np.diag(products))
+    return np.asarray((products / np.outer(lengths, lengths)).clip(-1, 1))
