@@ -264,17 +264,17 @@ def compare(model: Path, images: tuple[str, ...], **options: Any) -> None:
 
     def work(path: Path, folder: Path) -> None:
         engine.require_free(folder, replace=force)
-        found = engine.compare(contest, open_image(path), progress(path, len(methods)))
+        found = engine.compare(contest, open_image(path), progress(path, methods))
         engine.save_comparison(found, folder, replace=force)
         show(found, folder, **printed)
 
     each_picture(paths, folders, work)
 
 
-def progress(path: Path, count: int) -> Callable[[Any], None]:
-    """Return what notes one method after the other as done."""
-    done = itertools.count(1)
-    return lambda row: note(f"{path.name}: {next(done)}/{count} {row.method} {row.outcome}")
+def progress(path: Path, methods: Mapping[str, engine.Method]) -> Callable[[str], None]:
+    """Return what notes that a method begins, the how manyth it is, and what it usually costs."""
+    begun = itertools.count(1)
+    return lambda name: note(f"{path.name}: {next(begun)}/{len(methods)} {name} ({methods[name].facts.cost})")
 
 
 def show(found: engine.Comparison, folder: Path, as_json: bool, agreement: bool) -> None:
@@ -297,16 +297,15 @@ def show(found: engine.Comparison, folder: Path, as_json: bool, agreement: bool)
     note(f"written to {folder}")
 
 
-def cells(row: Any) -> dict[str, str]:
+def cells(row: engine.Row) -> dict[str, str]:
     """Write a row of a comparison for the terminal."""
-    place = row.outcome if row.place is None else f"{row.coverage:.0%} in {row.place} ({row.area:.0%})"
     return {
         "method": row.method,
-        "most of the map": place,
+        "where the map lies": row.where,
         "half on": "-" if row.half is None else f"{row.half:.0%}",
         "insertion": "-" if row.insertion is None else f"{row.insertion:.3f}",
         "deletion": "-" if row.deletion is None else f"{row.deletion:.3f}",
-        "seconds": "-" if row.seconds is None else f"{row.seconds:.2f}",
+        "seconds": "-" if row.seconds is None else f"{row.seconds:.3f}",
         "note": row.note,
     }
 

@@ -1,6 +1,6 @@
 """The engine: everything that needs no file format but ONNX and no library but the core ones."""
 
-from .compare import Comparison, Contest, compare
+from .compare import Comparison, Contest, Row, compare
 from .comparison_file import describe_comparison, require_free, save_comparison
 from .errors import DdcamError
 from .evaluate import Plan, evaluate, restart
@@ -9,7 +9,7 @@ from .explanation_file import open_explanation, require_writable
 from .fit import find_concepts, find_prototypes, refuse_existing_fit
 from .gradient_file import Derivative, write_gradient
 from .inspect import inspect
-from .methods import METHODS, catalogue, methods_named
+from .methods import METHODS, Method, catalogue, methods_named
 from .metrics import METRICS, metric_catalogue, metrics_named
 from .model import Model, load
 from .results import means, results, summary_json, write_results
@@ -25,9 +25,11 @@ __all__ = [
     "DdcamError",
     "Derivative",
     "Explanation",
+    "Method",
     "Model",
     "Picture",
     "Plan",
+    "Row",
     "Verdict",
     "Wishes",
     "catalogue",

@@ -19,7 +19,7 @@ from .render.sheet import Tile, sheet, tile_size
 from .saliency import for_the_eye, is_blank
 from .search.kinds import Scores
 from .types import Attribution, Floats, Picture, Pixels, Placement, Prediction
-from .whereabouts import whereabouts
+from .whereabouts import LEAST, whereabouts
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,14 @@ class Row:
     usual_cost: str = ""
     note: str = ""
 
+    @property
+    def where(self) -> str:
+        """Say where the map lies: the share of it in a place, and of what the model saw; or why there is nothing."""
+        if self.place is None or self.coverage is None or self.area is None:
+            return self.outcome
+        spread = "spread out: " if self.coverage - self.area < LEAST else ""
+        return f"{spread}{self.coverage:.0%} in {self.place} ({self.area:.0%})"
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -76,8 +84,8 @@ class Comparison:
     sheet: Pixels
 
 
-def compare(contest: Contest, picture: Picture, tell: Callable[[Row], None] = lambda _: None) -> Comparison:
-    """Run the methods on one decision about a picture; `tell` is called after each.
+def compare(contest: Contest, picture: Picture, tell: Callable[[str], None] = lambda _: None) -> Comparison:
+    """Run the methods on one decision about a picture; `tell` is called with the name of each before it runs.
 
     A method that refuses has a row with its reason, and an empty tile. Insertion, deletion and rank correlation are
     of the maps at the size of the model input. Raises OptionError, PictureError where no method can be asked.
@@ -90,9 +98,8 @@ def compare(contest: Contest, picture: Picture, tell: Callable[[Row], None] = la
     case = None if plain else case_of(problem, inputs)
     tried = []
     for name, method in contest.methods.items():
-        tried.append(attempt(contest, name, method, inputs))
-        tried[-1] = placed(tried[-1], contest.model, placement, case)
-        tell(tried[-1].row)
+        tell(name)
+        tried.append(placed(attempt(contest, name, method, inputs), contest.model, placement, case))
     decided = problem.prediction(problem.target)
     share = str(decided) if decided.probability is None else f"{decided.label} {decided.probability:.1%}"
     mapped = {one.row.method: one.map for one in tried if one.map is not None}
@@ -190,7 +197,7 @@ def small(placement: Placement) -> Placement:
 
 def said_of(row: Row) -> str:
     """Say below a tile what the table says of its map."""
-    seconds = "" if row.seconds is None else f"{row.seconds:.2f} s"
+    seconds = "under 0.01 s" if (row.seconds or 0) < 0.01 else f"{row.seconds:.2f} s"
     if row.outcome == "blank":
         return f"blank; {seconds}"
     metrics = (("insertion", row.insertion), ("deletion", row.deletion))

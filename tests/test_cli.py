@@ -261,7 +261,7 @@ def test_compare_prints_a_table_and_writes_a_sheet_named_after_the_picture(
     assert lines[0].startswith("five_0.png: five (5), probability")
     assert [line.split()[0] for line in lines[1:]] == ["method", "dd-cam", "attention-rollout", "grad-cam"]
     assert "no attention between tokens" in lines[3]
-    assert "five_0.png: 2/3 attention-rollout refused" in printed.err
+    assert "five_0.png: 2/3 attention-rollout (1 forward)" in printed.err
     files = {path.name for path in (tmp_path / "five_0.compare").iterdir()}
     assert files == {"sheet.png", "compare.csv", "agreement.csv"}
 

@@ -120,7 +120,7 @@ def test_a_disk_that_is_full_when_a_comparison_is_written(
     monkeypatch.setattr("ddcam.engine.comparison_file.png_bytes", full)
     code, out, lines = ddcam("compare", digits, digit, "--methods", "fem", "-o", "out")
 
-    assert (code, out, lines[0]) == (2, "", "two_0.png: 1/1 fem map")
+    assert (code, out, lines[0]) == (2, "", "two_0.png: 1/1 fem (1 forward)")
     assert lines[1:] == [f"ddcam: cannot write {tmp_path / 'out'}: No space left on device"]
     assert not os.listdir(tmp_path)
 

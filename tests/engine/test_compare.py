@@ -19,7 +19,7 @@ from ddcam.engine import (
     methods_named,
     save_comparison,
 )
-from ddcam.engine.compare import rank_correlations
+from ddcam.engine.compare import Row, rank_correlations
 from ddcam.engine.errors import OptionError, OutputError
 from ddcam.engine.metrics import METRICS, case_of
 from ddcam.engine.problem import Problem
@@ -70,6 +70,14 @@ def test_the_numbers_are_those_of_the_map_that_explain_makes(model, found, name)
     assert row.deletion == pytest.approx(METRICS["deletion"](saliency, case), abs=1e-3)
 
 
+def test_a_map_that_is_spread_out_is_called_so():
+    spread, dense = (Row("m", "map", "the left half", coverage, 0.5) for coverage in (0.6, 0.7))
+
+    assert spread.where == "spread out: 60% in the left half (50%)"
+    assert dense.where == "70% in the left half (50%)"
+    assert Row("m", "refused").where == "refused"
+
+
 def test_probes_are_those_of_the_search(model, found):
     cost = ddcam.explain(model, PICTURE, preserve="confidence:0.9").attribution.cost
 
@@ -101,11 +109,11 @@ def test_a_blank_map_is_called_blank_and_has_no_place(model):
     assert other.outcome == "map"
 
 
-def test_every_method_tells_when_it_is_done(model):
+def test_every_method_is_told_before_it_runs(model):
     told = []
     compare(Contest(model, methods_named("grad-cam,eigen-cam")), ddcam.open_image(PICTURE), told.append)
 
-    assert [row.method for row in told] == ["grad-cam", "eigen-cam"]
+    assert told == ["grad-cam", "eigen-cam"]
 
 
 def test_what_is_written_is_what_was_found(found, tmp_path):

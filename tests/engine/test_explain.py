@@ -51,6 +51,16 @@ def test_the_folder_holds_manifest_arrays_and_pictures(saved: Path) -> None:
 ARRAYS = ("features", "grid", "input", "saliency", "scores")
 
 
+def test_a_folder_of_an_earlier_version_without_words_and_rivals_is_verified(saved: Path) -> None:
+    manifest = json.loads((saved / "manifest.json").read_text(encoding="utf-8"))
+    for known, names in ((manifest, ("text", "rivals")), (manifest["certificate"], ("decided", "decided_without"))):
+        for name in names:
+            del known[name]
+    (saved / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+
+    assert ddcam.verify(ddcam.open_explanation(saved), demo_path("digits_cnn_additive")).agrees
+
+
 def test_overlay_and_saliency_have_the_pictures_own_size(model: Model, tmp_path: Path) -> None:
     pixels = np.asarray(Image.open(demo_pictures()[0]).convert("RGB").resize((300, 200)))
     explanation = ddcam.explain(model, from_pixels(pixels), preserve="confidence:0.9")

@@ -58,6 +58,8 @@ def test_every_subset_is_judged_as_brute_force_judges_it(seed: int, text: str) -
         assert certificate.margin_empty == asked.margins(head.of(())[None])[0]
         assert certificate.margin_full == asked.margins(head.of(tuple(range(UNITS)))[None])[0]
         assert certificate.logit == head.of(subset)[asked.target]
+        assert certificate.decided == head.of(subset).argmax()
+        assert certificate.decided_without == tuple(head.of(less).argmax() for less in smaller)
         assert certificate.logit_without == tuple(float(head.of(less)[asked.target]) for less in smaller)
         assert certificate.margin_without == tuple(float(asked.margins(head.of(less)[None])[0]) for less in smaller)
 
