@@ -19,7 +19,7 @@ from .render.sheet import Tile, sheet, tile_size
 from .saliency import for_the_eye, is_blank
 from .search.kinds import Scores
 from .types import Attribution, Floats, Picture, Pixels, Placement, Prediction
-from .whereabouts import LEAST, whereabouts
+from .whereabouts import LEAST, whereabouts, without_place
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,9 @@ class Row:
     @property
     def where(self) -> str:
         """Say where the map lies: the share of it in a place, and of what the model saw; or why there is nothing."""
-        if self.place is None or self.coverage is None or self.area is None:
+        if self.place is None or self.coverage is None or self.area is None or self.half is None:
             return self.outcome
-        spread = "spread out: " if self.coverage - self.area < LEAST else ""
+        spread = f"{without_place(self.half)}: " if self.coverage - self.area < LEAST else ""
         return f"{spread}{self.coverage:.0%} in {self.place} ({self.area:.0%})"
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from .methods import METHODS
 from .saliency import is_blank
 from .types import Attribution, Certificate, Explanation, Prediction, plural
-from .whereabouts import Place, Whereabouts, seen_share, whereabouts
+from .whereabouts import Place, Whereabouts, seen_share, whereabouts, without_place
 
 NAMES = 3
 """Most rivals that are named."""
@@ -237,7 +237,7 @@ def spoken(found: Whereabouts, whole: str) -> str:
     half = f"half of it fits on {percent(found.half)}"
     if not found.places:
         best = f"{found.best.name} has most, {holds(found.best)} of {whole}"
-        return f"is spread out and no place has much more than its share ({best}); {half}"
+        return f"is {without_place(found.half)} and no place has much more than its share ({best}); {half}"
     first, *second = found.places
     if second:
         also = f"in {second[0].name} ({holds(second[0])})"

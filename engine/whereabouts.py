@@ -13,6 +13,10 @@ LEAST = 0.15
 """A place is worth naming where it holds so much more of the map than of the picture; so is a second one."""
 
 
+SCATTERED = 0.25
+"""A map that names no place and yet has half of itself on less than this lies in small parts all over the picture."""
+
+
 class Box(NamedTuple):
     """A part of the picture, in shares of its height and width; a pixel belongs to it if its centre does."""
 
@@ -106,6 +110,11 @@ def whereabouts(saliency: Floats, placement: Placement) -> Whereabouts | None:
 def seen_share(placement: Placement) -> float:
     """Return the share of the picture's pixels that the model saw."""
     return float(seen_pixels(placement).sum()) / (placement.picture_height * placement.picture_width)
+
+
+def without_place(half: float) -> str:
+    """Return the word for a map that names no place."""
+    return "scattered" if half < SCATTERED else "spread out"
 
 
 def worth_naming(found: list[Place], best: Place) -> tuple[Place, ...]:

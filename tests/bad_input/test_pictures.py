@@ -93,7 +93,7 @@ def test_one_bad_picture_among_good_ones(ddcam, model: Path, digit: Path, tmp_pa
     code, out, lines = ddcam("explain", model, digit, "bad.png", digit.with_name("six_0.png"), "-o", "out")
 
     assert code == 1
-    assert len(out.splitlines()) == 2
+    assert len(out.splitlines()) == 4
     assert [line for line in lines if line.startswith("ddcam: ")] == [lines[1]]
     assert lines[1].startswith("ddcam: bad.png: expected a picture")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["six_0", "two_0"]

@@ -71,7 +71,7 @@ def test_the_numbers_are_those_of_the_map_that_explain_makes(model, found, name)
 
 
 def test_a_map_that_is_spread_out_is_called_so():
-    spread, dense = (Row("m", "map", "the left half", coverage, 0.5) for coverage in (0.6, 0.7))
+    spread, dense = (Row("m", "map", "the left half", coverage, 0.5, 0.3) for coverage in (0.6, 0.7))
 
     assert spread.where == "spread out: 60% in the left half (50%)"
     assert dense.where == "70% in the left half (50%)"

@@ -243,6 +243,15 @@ def test_a_map_that_is_spread_out_says_so_and_names_what_it_has(found):
     assert "lies" not in text
 
 
+def test_a_map_in_small_parts_all_over_is_scattered(found):
+    saliency = np.zeros((60, 60), np.float32)
+    saliency[2::10, 2::10] = 1
+    text = verbalise(with_map(found, saliency))
+
+    assert "The grad-cam map is scattered and no place has much more than its share (" in text
+    assert text.endswith("; half of it fits on under 1%.")
+
+
 def test_a_picture_that_was_cropped_is_said_to_be(found):
     """Half of the picture was not seen; a map over all that was seen is no map of the middle."""
     saliency = np.zeros((20, 40), np.float32)
