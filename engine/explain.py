@@ -14,8 +14,8 @@ from .preprocess import prepare
 from .problem import ANY, Problem, default_predicate, with_index
 from .render.overlay import overlay
 from .render.panel import panel
-from .render.png import png_bytes
 from .render.parts import located, rows_of_pictures
+from .render.png import png_bytes
 from .saliency import for_the_eye, is_blank, patch_map, saliency_map
 from .search.predicate import require_fit
 from .types import (

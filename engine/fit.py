@@ -14,8 +14,8 @@ from .fitted.find_prototypes import fit_prototypes
 from .fitted.prototypes import Prototypes, write_prototypes
 from .labels import find_label
 from .model import Model
-from .render.png import png_bytes
 from .render.parts import Row, rows_of_pictures
+from .render.png import png_bytes
 
 SHOWN = 12
 """Channels in the sheet of prototypes."""

@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 
 from ..types import Floats, Pixels
-from .overlay import overlay
 from .lettering import SMALL, TITLE, lines, pitch, write
+from .overlay import overlay
 from .panel import MARGIN
 
 SIDE, GAP = 112, 6
