@@ -15,8 +15,10 @@ import click
 from . import __version__, engine
 from .adapters.datasets import FORMATS, open_dataset
 from .adapters.images import find_images, open_image
-from .engine import DdcamError, Explanation, Model, Wishes
+from .engine import Choice, DdcamError, Explanation, Model, Picture, Wishes
+from .engine.choose import Loader
 from .engine.dataset import Sample
+from .engine.detector import IOU, LEAST, corners_of
 from .engine.errors import printable
 from .engine.explain import PRESETS as EXPLAIN_PRESETS
 from .engine.explanation_file import describe
@@ -93,6 +95,8 @@ MODEL_OPTIONS = [
            show_default="what the model, or a config beside it, records; else by the input's type"),
     option("--size", type=Numbers(int, "x", 2), metavar="HxW", help="Size of the model input.",
            show_default="the model's own, else 224x224"),
+    option("--fit", type=choices("crop", "stretch", "pad"), help="How a picture gets the shape of the model input.",
+           show_default="recorded; else crop, and stretch for boxes and regions"),
     option("--mean", type=Numbers(float), metavar="A,B,C", show_default="the preprocessing's",
            help="Mean per channel, in 0..1, or in 0..255 if any is above 1."),
     option("--std", type=Numbers(float), metavar="A,B,C", show_default="the preprocessing's",
@@ -111,6 +115,19 @@ ASKING_OPTIONS = [
     option("--target", metavar="CLASS", show_default="the class decided for", help="Class to explain: index or name."),
     option("--preserve", metavar="PREDICATE", show_default="top1; threshold for one sigmoid score",
            help="What must stay: top1, confidence:T, topk:K, label:NAME, threshold:T, multilabel:T, tolerance:E."),
+]  # fmt: skip
+DETECTOR_OPTIONS = [
+    option("--score", type=float, help="Score above which a box is found.", show_default=str(LEAST)),
+    option("--detector", metavar="KIND", show_default="found, with the reason",
+           help="How boxes are read from the outputs: KIND, or KIND:boxes=FORM:unit=UNIT:scores=FORM:background=N."),
+]  # fmt: skip
+CHOICE_OPTIONS = [
+    option("--box", metavar="BOX", show_default="none",
+           help="Explain a detected box: its number in ddcam detect, or LEFT,TOP,RIGHT,BOTTOM in the picture."),
+    option("--iou", type=float, help="Overlap with the box from which another is the same.", show_default=str(IOU)),
+    option("--region", metavar="REGION", show_default="none",
+           help="Explain the class of a region: LEFT,TOP,RIGHT,BOTTOM in the picture, or a mask picture."),
+    *DETECTOR_OPTIONS,
 ]  # fmt: skip
 EXPLAIN_OPTIONS = [
     option("--preset", type=choices(*EXPLAIN_PRESETS), show_default="none",
@@ -145,7 +162,7 @@ def with_options(options: Sequence[Callable[..., Any]]) -> Callable[..., Any]:
 
 def wishes_of(options: dict[str, Any]) -> Wishes:
     """Take the model options out of a command's parameters."""
-    chosen = {field.name: options.pop(field.name) for field in fields(Wishes)}
+    chosen = {field.name: options.pop(field.name, None) for field in fields(Wishes)}
     if chosen["size"] and len(chosen["size"]) == 1:
         chosen["size"] *= 2
     return Wishes(**chosen)
@@ -162,19 +179,19 @@ def cli() -> None:
 @cli.command()
 @click.argument("model", type=path_type)
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
-@with_options([*EXPLAIN_OPTIONS, *MODEL_OPTIONS])
+@with_options([*EXPLAIN_OPTIONS, *CHOICE_OPTIONS, *MODEL_OPTIONS])
 def explain(model: Path, images: tuple[str, ...], **options: Any) -> None:
     """Explain why MODEL decides as it does about each IMAGE (files, folders or patterns)."""
     paths, as_json = find_images(images), options.pop("as_json")
     units, method = EXPLAIN_PRESETS.get(options.pop("preset"), (None, "dd-cam"))
     options |= {"units": options["units"] or units, "method": options["method"] or method}
     folders = out_folders(paths, options.pop("out"))
-    loaded = engine.load(model, wishes_of(options))
-    engine.require_request(loaded, **{name: options[name] for name in ("target", "preserve", "method")})
-    if not as_json:
-        note(f"preprocessing {preprocessing_text(asdict(loaded.opened.preprocessing))}")
+    choice = choice_of(options)
+    if choice.chooses:
+        options["units"] = engine.units_for(options["method"], options["units"])
+    load = noting(engine.loader(model, wishes_of(options), choice), options, as_json)
     each_picture(
-        paths, folders, lambda path, folder: report(explain_one(loaded, path, folder, options), path, folder, as_json)
+        paths, folders, lambda path, folder: report(explain_one(load, path, folder, options), path, folder, as_json)
     )
 
 
@@ -192,13 +209,43 @@ def each_picture(paths: Sequence[Path], folders: Sequence[Path], work: Callable[
     sys.exit(FAILED if failures else 0)
 
 
-def explain_one(model: Model, path: Path, folder: Path, options: dict[str, Any]) -> Explanation:
+def choice_of(options: dict[str, Any]) -> Choice:
+    """Take what is to be explained of a picture out of the parameters; of a box the target is its class."""
+    given = {name: options.pop(name) for name in ("box", "iou", "score", "region")}
+    if given["region"] is not None:
+        text = given["region"]
+        given["region"] = corners_of(text, "--region") if "," in text else open_image(Path(text))
+    target = options["target"] if given["box"] is not None else None
+    options["target"] = None if target is not None else options["target"]
+    return Choice(**given, target=target)
+
+
+def noting(loader: Loader, options: dict[str, Any], as_json: bool) -> Callable[[Picture], Model]:
+    """Refuse what does not fit a model when it is first there, and note how pictures become its input."""
+
+    @functools.cache
+    def once(preprocessing: str) -> None:
+        if not as_json:
+            note(f"preprocessing {preprocessing}")
+
+    def met(model: Model) -> Model:
+        engine.require_request(model, **{name: options[name] for name in ("target", "preserve", "method")})
+        once(preprocessing_text(asdict(model.opened.preprocessing)))
+        return model
+
+    if loader.ready is not None:
+        met(loader.ready)
+    return lambda picture: met(loader.load(picture))
+
+
+def explain_one(load: Callable[[Picture], Model], path: Path, folder: Path, options: dict[str, Any]) -> Explanation:
     asking = {name: options[name] for name in ("target", "preserve", "method")}
     seek: Seek = "necessary" if options["necessary"] else "sufficient"
     limits = {name: options[name] for name in ("search", "count", "probes", "seconds")}
     asking["question"] = Question(seek=seek, **limits)
     engine.require_writable(folder, replace=options["force"])
-    explanation = engine.explain(model, open_image(path), **asking)
+    picture = open_image(path)
+    explanation = engine.explain(load(picture), picture, **asking)
     engine.save(explanation, folder, keep_arrays=options["keep_arrays"], replace=options["force"])
     return explanation
 
@@ -308,6 +355,28 @@ def cells(row: engine.Row) -> dict[str, str]:
         "seconds": "-" if row.seconds is None else f"{row.seconds:.3f}",
         "note": row.note,
     }
+
+
+@cli.command()
+@click.argument("model", type=path_type)
+@click.argument("image", type=path_type)
+@flag("--json", "as_json", help="Print everything as JSON.")
+@with_options([*DETECTOR_OPTIONS, *MODEL_OPTIONS])
+def detect(model: Path, image: Path, as_json: bool, **options: Any) -> None:
+    """List the boxes that a detector MODEL finds in IMAGE, numbered as explain --box takes them."""
+    least = LEAST if options["score"] is None else options["score"]
+    engine.require_score(least)
+    del options["score"]
+    seen = engine.open_detector(model, wishes_of(options)).detect(open_image(image), least)
+    if as_json:
+        click.echo(json.dumps(asdict(seen), ensure_ascii=False))
+        return
+    note(f"read as {seen.reading}: {seen.reading.reason}")
+    rows = [{"number": str(i), "class": one.label, "score": f"{one.score:.3f}", "box": one.corners}
+            for i, one in enumerate(seen.detections, 1)]  # fmt: skip
+    found = table(rows) if rows else f"no box with a score above {least:g}; try a lower --score"
+    for line in found.splitlines():
+        say(line)
 
 
 @cli.command()

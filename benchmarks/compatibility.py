@@ -12,17 +12,21 @@ import onnxruntime
 
 import ddcam
 from ddcam.engine import split_files
+from ddcam.engine.inspect import precision
+from ddcam.engine.model import check_cut
 from ddcam.engine.preprocess import from_pixels
 from ddcam.engine.types import Picture, Wishes
 
 PRESETS = {"torch": "imagenet", "raw_u8": "raw", "tf": "symmetric", "cifar": "cifar10", "mean127": "symmetric"}
 FOLDERS = {"in": "imagenet-val160", "cf": "cifar10-200/dog", "pl15": "plant-22", "fl": "flowers-50/daisy"}
+FACES = "images/coco-30/images/000000008690.jpg"
 HEADER = """# Compatibility
 
 Made by `python benchmarks/compatibility.py` with ddcam {version} and ONNX Runtime {runtime}: every model of the test
 data is inspected, split into two files (difference from the model, relative to its largest output), explained on a
 picture with `top1` and with `confidence:0.9` (units kept; every answer certified 1-minimal), and the second
-explanation is verified from the files alone. Precision is that of the coarsest activation.
+explanation is verified from the files alone. Of a detector the first box found in a photograph is explained, with its
+default `threshold:0.5` in the place of `top1`. Precision is that of the coarsest activation.
 
 | model | precision | split at | units | head | probes | split differs by | top1 | confidence:0.9 | verified |
 |---|---|---|---|---|---|---|---|---|---|"""
@@ -35,7 +39,9 @@ def main() -> None:
         file = data / "models" / entry["name"]
         preset = PRESETS.get(entry["pre"], entry["pre"])
         try:
-            cells = examine(file, preset, picture_for(data, entry["ds"]))
+            detector = entry["name"].startswith("detectors")
+            picture = ddcam.open_image(data / FACES) if detector else picture_for(data, entry["ds"])
+            cells = (examine_detector if detector else examine)(file, preset, picture)
         except ddcam.DdcamError as error:
             cells = [f"refused: {error}"]
         print(f"| {file.stem} | {' | '.join(cells)} |")
@@ -48,16 +54,27 @@ def examine(file: Path, preset: str, picture: Picture) -> list[str]:
     model = ddcam.load(file, preprocessing=preset)
     with tempfile.TemporaryDirectory() as folder:
         _, difference = split_files(file, Path(folder) / "split", Wishes(preprocessing=preset))
-        found = [ddcam.explain(model, picture, preserve=p) for p in ("top1", "confidence:0.9")]
+    return cells_of(model, file, picture, "top1", difference)
+
+
+def examine_detector(file: Path, preset: str, picture: Picture) -> list[str]:
+    """Explain the first box that is found; such a model is not split into files, the difference is the cut's."""
+    model = ddcam.load_for(file, picture, box=1, preprocessing=preset, units="channel")
+    return cells_of(model, file, picture, "threshold:0.5", check_cut(model))
+
+
+def cells_of(model: ddcam.Model, file: Path, picture: Picture, least: str, difference: float) -> list[str]:
+    with tempfile.TemporaryDirectory() as folder:
+        found = [ddcam.explain(model, picture, preserve=p) for p in (least, "confidence:0.9")]
         ddcam.save(found[1], Path(folder) / "explanation")
         verdict = ddcam.verify(ddcam.open_explanation(Path(folder) / "explanation"), file, picture)
     split, kind = model.split, model.head_class[0]
     return [
-        report["precision"],
+        precision({value.dtype for value in model.opened.measured.values.values()}),
         f"`{split.tensor[-40:]}` {list(split.shape)}",
         f"{split.count} {split.units}s",
         kind,
-        report["probes"],
+        f"{model.batch} at a time" if model.batch > 1 else "one at a time",
         f"{difference:.0e}",
         *(answer(e) for e in found),
         "yes" if verdict.agrees else "NO",

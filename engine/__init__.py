@@ -1,10 +1,12 @@
 """The engine: everything that needs no file format but ONNX and no library but the core ones."""
 
+from .choose import Choice, loader, require_score
 from .compare import Comparison, Contest, Row, compare
 from .comparison_file import describe_comparison, require_free, save_comparison
+from .detector import Seen, open_detector
 from .errors import DdcamError
 from .evaluate import Plan, evaluate, restart
-from .explain import explain, require_request, save
+from .explain import explain, require_request, save, units_for
 from .explanation_file import open_explanation, require_writable
 from .fit import find_concepts, find_prototypes, refuse_existing_fit
 from .gradient_file import Derivative, write_gradient
@@ -20,6 +22,7 @@ from .verify import Verdict, verify
 __all__ = [
     "METHODS",
     "METRICS",
+    "Choice",
     "Comparison",
     "Contest",
     "DdcamError",
@@ -30,6 +33,7 @@ __all__ = [
     "Picture",
     "Plan",
     "Row",
+    "Seen",
     "Verdict",
     "Wishes",
     "catalogue",
@@ -41,14 +45,17 @@ __all__ = [
     "find_prototypes",
     "inspect",
     "load",
+    "loader",
     "means",
     "methods_named",
     "metric_catalogue",
     "metrics_named",
+    "open_detector",
     "open_explanation",
     "refuse_existing_fit",
     "require_free",
     "require_request",
+    "require_score",
     "require_writable",
     "restart",
     "results",
@@ -56,6 +63,7 @@ __all__ = [
     "save_comparison",
     "split_files",
     "summary_json",
+    "units_for",
     "verify",
     "write_gradient",
     "write_results",

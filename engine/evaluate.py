@@ -20,7 +20,8 @@ from .metrics import Case, Map, Metric, metric_named
 from .model import Model, load
 from .mosaic import Mosaics
 from .preprocess import prepare
-from .problem import Problem, default_predicate
+from .preserved import default_predicate
+from .problem import Problem
 from .render.thumbnail import thumbnail
 from .saliency import for_the_eye, is_blank, saliency_map
 from .search.predicate import require_fit
@@ -106,7 +107,7 @@ def ready(path: Path, data: Dataset, plan: Plan, folder: Path, wishes: Wishes) -
     require_boxes(metrics, data)
     model = load(path, wishes)
     logits = model.opened.logits
-    preserve = plan.preserve or ("confidence:0.9" if logits.classes > 1 else default_predicate(logits))
+    preserve = plan.preserve or ("confidence:0.9" if logits.classes > 1 else default_predicate(model.opened))
     require_fit(preserve, logits.classes, logits.activation)
     truths = true_classes(data, model.opened.labels) if plan.explain == "label" or boxed(data) else {}
     setting = Setting(model, preserve, partial(load_shuffled, model, wishes, plan.seed))

@@ -4,14 +4,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
+from .chosen import ChosenBox, ChosenRegion
 from .explanation_file import write
 from .labels import find_label
 from .methods import method_named
 from .model import Model
 from .preprocess import prepare
-from .problem import ANY, Problem, default_predicate, with_index
+from .preserved import default_predicate, with_index
+from .problem import ANY, Problem
+from .render.frame import framed, inside
 from .render.overlay import overlay
 from .render.panel import panel
 from .render.parts import located, rows_of_pictures
@@ -73,8 +77,17 @@ def explain(
         warnings=warnings_of(attribution, model),
         arrays={"input": inputs, "features": problem.raw},
         rivals=rivals_of(attribution.certificate, problem),
+        chosen=model.opened.chosen,
     )
     return replace(explanation, text=verbalise(explanation))
+
+
+def units_for(method: str, units: UnitWish | None) -> UnitWish | None:
+    """Return the units for a box or region: those asked for, else patches for a search, places for other methods.
+
+    What is not searched reads a feature map, or perturbs the picture whatever the units.
+    """
+    return units or ("patch" if method_named(method).facts.family == "search" else "place")
 
 
 def in_picture(grid_map: Floats, split: Split, placement: Placement) -> Floats:
@@ -98,7 +111,7 @@ def require_request(
     """Raise OptionError early where `explain` would refuse method, target or predicate whatever the picture."""
     method_named(method)
     logits, labels = model.opened.logits, model.opened.labels
-    asked = default_predicate(logits) if preserve is None else with_index(preserve, labels)
+    asked = default_predicate(model.opened) if preserve is None else with_index(preserve, labels)
     require_fit(asked, logits.classes, logits.activation)
     if target is not None:
         find_label(labels, target)
@@ -111,11 +124,10 @@ def save(explanation: Explanation, folder: str | Path, *, keep_arrays: bool = Fa
     the features, so that `verify` needs no picture. Raises OutputError.
     """
     pixels, saliency = explanation.picture.pixels, drawn(explanation)
-    target = explanation.target
-    title = str(target) if target.probability is None else f"{target.label} {target.probability:.1%}"
+    frame, title = frame_of(explanation), title_of(explanation)
     pictures = {
-        "overlay.png": png_bytes(overlay(pixels, saliency)),
-        "panel.png": png_bytes(panel(pixels, saliency, title, f"{explanation.text} {explanation}")),
+        "overlay.png": png_bytes(framed(overlay(pixels, saliency), frame)),
+        "panel.png": png_bytes(panel(pixels, saliency, title, f"{explanation.text} {explanation}", frame)),
     }
     if explanation.attribution.parts:
         pictures["parts.png"] = png_bytes(parts_sheet(explanation, title))
@@ -131,6 +143,22 @@ def parts_sheet(explanation: Explanation, title: str) -> Pixels:
         for part in explanation.attribution.parts
     ]
     return rows_of_pictures(f"{title}: {explanation.attribution.weighting}", rows)
+
+
+def title_of(explanation: Explanation) -> str:
+    target, chosen = explanation.target, explanation.chosen
+    if isinstance(chosen, ChosenBox):
+        return f"{chosen.found.label} {chosen.found.score:.1%}, the box drawn"
+    share = str(target) if target.probability is None else f"{target.label} {target.probability:.1%}"
+    return f"{share}, in the region drawn" if chosen else share
+
+
+def frame_of(explanation: Explanation) -> NDArray[np.bool_] | None:
+    """Return what of the picture `[H, W]` is in the chosen box or region, whose border is drawn."""
+    chosen = explanation.chosen
+    if isinstance(chosen, ChosenRegion):
+        return chosen.mask
+    return None if chosen is None else inside(explanation.picture.pixels.shape, chosen.found.box)
 
 
 def drawn(explanation: Explanation) -> Floats:
@@ -168,7 +196,8 @@ def empty_warning(model: Model) -> str:
     if not model.split.fixed:
         baseline = model.split.baseline
         alone = f"the baseline {baseline!r} alone" if baseline else "every unit removed"
-        more = "confidence:0.9" if model.opened.logits.classes > 1 else "tolerance:E and a small E"
+        asks_share = model.opened.logits.classes > 1 or isinstance(model.opened.chosen, ChosenBox)
+        more = "confidence:0.9" if asks_share else "tolerance:E and a small E"
         return (
             f"the head decides so with {alone}, so no unit is needed and the map is blank; "
             f"ask for more with --preserve {more}{', or take another --baseline' if baseline else ''}"

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .atomic import refuse_existing, whole_folder
+from .chosen_file import arrays_of, describe_chosen
 from .errors import ExplanationError, OptionError
 from .preprocess.metadata import from_record
 from .types import Explanation, Preprocessing
@@ -88,7 +89,7 @@ def write(
     half = explanation.saliency.astype(np.float16)  # 12 megapixels are 24 MB so, and 256 shades are drawn at most
     own: dict[str, NDArray[Any]] = {"scores": attribution.scores, "grid": attribution.grid_map, "saliency": half}
     with whole_folder(folder, replace=marker(replace)) as work:
-        for name, array in (own | dict(arrays)).items():
+        for name, array in (own | arrays_of(explanation.chosen) | dict(arrays)).items():
             np.save(work / f"{name}.npy", array)
         for name, content in pictures.items():
             (work / name).write_bytes(content)
@@ -128,6 +129,7 @@ def describe(explanation: Explanation) -> dict[str, Any]:
         "head": dict(explanation.head),
         "units": {"kind": split.units, "count": split.count},
         "predicate": explanation.predicate,
+        "chosen": describe_chosen(explanation.chosen),
         "target": asdict(explanation.target),
         "top": [asdict(prediction) for prediction in explanation.top],
         "rivals": [asdict(prediction) for prediction in explanation.rivals],

@@ -53,6 +53,22 @@ def choose_labels(
     return Labels(names, "; ".join([reason, *notes]))
 
 
+def listed_labels(
+    file: Path | None, metadata: Mapping[str, str] | None = None, config: Mapping[str, object] | None = None
+) -> Labels:
+    """Find names as `choose_labels` does, of classes that a detector lists by number and nobody counts."""
+    if file is not None:
+        names = tuple(map(_clean, _names(_parsed(_read(file), str(file)), str(file))))
+        return Labels(names, f"from the file {file.name}")
+    for place, value in _offers(config or {}, metadata or {}):
+        try:
+            parsed = _parsed(value, place) if isinstance(value, str) else value
+            return Labels(tuple(map(_clean, _names(parsed, place))), f"from {place}")
+        except OptionError:
+            continue
+    return Labels((), "no names found: numbered")
+
+
 def find_label(labels: Labels, text: str) -> int:
     """Return the class that a number or a name means.
 

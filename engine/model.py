@@ -13,6 +13,7 @@ from .autodiff.formula import Formula
 from .autodiff.straight_through import straight_through
 from .baseline import with_baseline
 from .check import TOLERANCE, difference, require_equal
+from .chosen import Chosen
 from .errors import CheckError, DeviceError, OptionError
 from .formulas import Running, open_formula
 from .graph.cut import FEATURES, Part, expose, extract
@@ -30,14 +31,12 @@ from .runtime.binding import MaskedHead
 from .runtime.device import choose_device
 from .runtime.session import Session
 from .search.predicate import probabilities
-from .types import Device, Floats, HeadClass, Rounding, Split, Wishes
-from .whole import ACTIVATIONS, Whole, open_whole
+from .types import Device, Floats, HeadClass, Picture, Rounding, Split, Wishes
+from .whole import ACTIVATIONS, Whole, open_similarity, open_whole
 
 ALONE = 2
-"""Most threads of the canonical run, which is small: one takes up to 1.8 times as long.
-
-They split the outputs, not the sums: one to four threads gave the same bits in 1.2 million logits of 16 models.
-"""
+"""Most threads of the canonical run, which is small: one takes up to 1.8 times as long. They split the outputs, not the
+sums: one to four threads gave the same bits in 1.2 million logits of 16 models."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +79,11 @@ class Model:
     def whole(self) -> Whole:
         """The whole model on many inputs at once; opened when it is first asked for."""
         return open_whole(self.opened, device=self.device, threads=self.backbone.threads)
+
+    @cached_property
+    def similarity(self) -> Whole:
+        """How like the chosen box what is found in many inputs is; OptionError where none was chosen."""
+        return open_similarity(self.opened, device=self.device, threads=self.backbone.threads)
 
     @cached_property
     def rest(self) -> Whole:
@@ -161,15 +165,17 @@ class Model:
         return "additive", f"only linear operators follow, and sums hold within {found:.1g} on random subsets"
 
 
-def load(path: str | Path, wishes: Wishes | None = None) -> Model:
-    """Load, split, cut and check a model.
+def load(
+    path: str | Path, wishes: Wishes | None = None, chosen: Chosen | None = None, picture: Picture | None = None
+) -> Model:
+    """Load, split, cut and check a model; with a `chosen` box or region, of the `picture` it was chosen in.
 
     The cut is compared with the original on three photographs, and masks asked in a batch with masks asked
     alone. Raises ModelError, SplitError, CheckError, DeviceError, OptionError. Cost: see `open_model`, and
     about ten forwards.
     """
     wishes = wishes or Wishes()
-    model = prepare(open_model(path, wishes), wishes)
+    model = prepare(open_model(path, wishes, chosen, picture), wishes)
     check_cut(model)
     return model
 

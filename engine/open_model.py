@@ -9,15 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .check import sample_inputs
+from .chosen import LISTED, Chosen, ChosenBox, ChosenRegion
 from .errors import ModelError
+from .graph.chosen import FOUND, REGION, with_box, with_region
 from .graph.cut import expose
 from .graph.interface import find_logits, find_picture_input, find_rescaling
 from .graph.load import Graph, read_model
 from .graph.split import find_candidates
 from .labels import choose_labels
-from .preprocess import choose, find_config
+from .preprocess import choose, find_config, prepare
 from .runtime.trial import trial
-from .types import Candidate, Labels, Logits, Measured, PictureInput, Preprocessing, Wishes
+from .types import Candidate, Labels, Logits, Measured, Picture, PictureInput, Preprocessing, Wishes
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Opened:
     measured: Measured
     candidates: tuple[Candidate, ...]
     samples: NDArray[Any]
+    chosen: Chosen | None = None
 
     @property
     def without(self) -> tuple[str, ...]:
@@ -43,33 +46,80 @@ class Opened:
         return ("NchwcTransformer",) if half else ()
 
 
-def open_model(path: str | Path, wishes: Wishes) -> Opened:
+@dataclass(frozen=True)
+class Ends:
+    """A model file and how pictures become its input, before anything is known of its outputs."""
+
+    graph: Graph
+    picture: PictureInput
+    preprocessing: Preprocessing
+    config: Mapping[str, Any] | None
+    samples: NDArray[Any]
+
+
+def open_model(
+    path: str | Path, wishes: Wishes, chosen: Chosen | None = None, picture: Picture | None = None
+) -> Opened:
     """Read a model file, find its ends, and run it once in a child process under a memory limit.
 
-    Raises ModelError (or UnsafeModelError) with the reason why a file cannot be explained. Cost: a parse, a
-    process start and two or three forwards without graph optimisation.
+    With a `chosen` box or region its nodes follow the model's; the `picture` it was chosen in is then one of those
+    that everything is checked on, as others may have nothing there. Raises ModelError (or UnsafeModelError) with the
+    reason why a file cannot be explained. Cost: a parse, a process start and two or three forwards without graph
+    optimisation.
     """
+    ends = open_ends(path, wishes, whole=chosen is not None)
+    output = wishes.output
+    if chosen is not None:
+        ends, output = with_chosen(ends, chosen), FOUND if isinstance(chosen, ChosenBox) else REGION
+    if picture is not None:
+        own = prepare(picture, ends.preprocessing, ends.picture)[0]
+        ends = replace(ends, samples=np.concatenate([own, ends.samples[1:]]))
+    graph = ends.graph
+    logits = find_logits(graph.proto, ends.picture.name, output)
+    measured = measure(graph, ends.picture, ends.samples, wishes.memory)
+    logits = with_classes(logits, measured)
+    candidates = find_candidates(graph.proto, ends.picture, logits, measured.values)
+    labels = labels_of(ends, logits, wishes, chosen)
+    found = tuple(candidates)
+    return Opened(graph, ends.picture, logits, ends.preprocessing, labels, measured, found, ends.samples, chosen)
+
+
+def open_ends(path: str | Path, wishes: Wishes, *, whole: bool) -> Ends:
+    """Read a model file and choose the preprocessing; by default of the `whole` picture where places matter."""
     graph = read_model(path)
     picture = find_picture_input(graph.proto, wishes.layout)
-    logits = find_logits(graph.proto, picture.name, wishes.output)
     config = config_beside(Path(path))
     preprocessing = choose(
         picture,
         name=wishes.preprocessing,
         size=wishes.size,
+        fit=wishes.fit,
         mean=wishes.mean,
         std=wishes.std,
         config=config,
         metadata=graph.metadata,
         rescaling=find_rescaling(graph.proto, picture.name),
+        usual="stretch" if whole else "crop",
     )
-    samples = sample_inputs(preprocessing, picture)
-    measured = measure(graph, picture, samples, wishes.memory)
-    logits = with_classes(logits, measured)
-    candidates = find_candidates(graph.proto, picture, logits, measured.values)
+    return Ends(graph, picture, preprocessing, config, sample_inputs(preprocessing, picture))
+
+
+def with_chosen(ends: Ends, chosen: Chosen) -> Ends:
+    """Put the nodes of a chosen box or region behind a model."""
+    if isinstance(chosen, ChosenRegion):
+        return replace(ends, graph=replace(ends.graph, proto=with_region(ends.graph.proto, chosen)))
+    proto = with_box(ends.graph.proto, chosen)
+    # What is listed after suppression has no axis of the batch.
+    picture = replace(ends.picture, free_batch=ends.picture.free_batch and chosen.reading.kind not in LISTED)
+    return replace(ends, graph=replace(ends.graph, proto=proto), picture=picture)
+
+
+def labels_of(ends: Ends, logits: Logits, wishes: Wishes, chosen: Chosen | None) -> Labels:
+    if isinstance(chosen, ChosenBox):
+        return Labels((chosen.found.label,), "the class of the chosen box")
     single = "positive" if logits.activation == "sigmoid" else "score"
-    labels = choose_labels(logits.classes, file=wishes.labels, metadata=graph.metadata, config=config, single=single)
-    return Opened(graph, picture, logits, preprocessing, labels, measured, tuple(candidates), samples)
+    found: dict[str, Any] = {"file": wishes.labels, "metadata": ends.graph.metadata, "config": ends.config}
+    return choose_labels(logits.classes, single=single, **found)
 
 
 def config_beside(path: Path) -> Mapping[str, Any] | None:

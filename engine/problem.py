@@ -15,12 +15,13 @@ from .graph.cut import FEATURES
 from .labels import find_label
 from .model import Model
 from .order import removals, useful_by_removal, useful_first
+from .preserved import default_predicate, with_index
 from .runtime.batching import batches
 from .runtime.binding import MaskedHead
 from .search.additive import Table
 from .search.predicate import Predicate, predicate, probabilities
 from .search.worth import worth
-from .types import Activation, Floats, Labels, Logits, Masks, Prediction, Question, Split
+from .types import Activation, Floats, Masks, Prediction, Question, Split
 
 Mask = NDArray[np.bool_]
 ANY = Question()
@@ -66,7 +67,7 @@ class Problem:
             raise PictureError("the model gives scores that are not finite for this picture; check --preprocessing")
         decided = int(np.argmax(self.logits))
         self.target = decided if target is None else find_label(model.opened.labels, target)
-        self.preserve = default_predicate(model.opened.logits) if preserve is None else preserve
+        self.preserve = default_predicate(model.opened) if preserve is None else preserve
         asked = with_index(self.preserve, model.opened.labels)
         self.predicate: Predicate = predicate(asked, self.target, self.logits, self.activation)
 
@@ -172,6 +173,10 @@ class Problem:
         """
         return self.model.whole.score(inputs)
 
+    def similarity(self, inputs: NDArray[Any]) -> Floats:
+        """Return `[B]` in 0..1: how like the chosen box what is found in inputs is; OptionError where none was."""
+        return self.model.similarity.score(inputs)[:, 0]
+
     @property
     def image_batch(self) -> int:
         """Most inputs that go through the whole model at once."""
@@ -274,24 +279,3 @@ class Problem:
         """Return the best classes, best first; ties in index order."""
         order = np.argsort(-self.logits, kind="stable")[:count]
         return tuple(self.prediction(int(i)) for i in order)
-
-
-def default_predicate(logits: Logits) -> str:
-    """Return the predicate that a head calls for: `top1` among classes, `threshold` for one sigmoid.
-
-    OptionError for a plain score, because only its user knows how far it may move.
-    """
-    if logits.classes > 1:
-        return "top1"
-    if logits.activation == "sigmoid":
-        return "threshold"
-    raise OptionError(
-        f"expected a predicate, because output {logits.output!r} is one plain score and decides nothing: "
-        "say how far it may move with --preserve tolerance:E, in its own units"
-    )
-
-
-def with_index(preserve: str, labels: Labels) -> str:
-    """Put the index of the class in the place of its name: `label:NAME` becomes `label:INDEX`."""
-    kind, _, name = preserve.partition(":")
-    return f"{kind}:{find_label(labels, name)}" if kind == "label" and name else preserve

@@ -8,6 +8,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from .chosen import Chosen, ChosenBox
+
 Floats = NDArray[np.floating[Any]]
 Pixels = NDArray[np.uint8]
 Masks = NDArray[np.float32]
@@ -23,6 +25,8 @@ HeadClass = Literal["additive", "interacting"]
 Device = Literal["cpu", "cuda"]
 Rounding = Literal["refuse", "straight-through"]
 """What a gradient does at the rounding of a quantised model: none is taken, or rounding is passed over."""
+Fit = Literal["crop", "stretch", "pad"]
+"""How a picture of another shape becomes model input: its centre, the whole of it squeezed, or with a grey border."""
 Seek = Literal["sufficient", "necessary"]
 """Units that suffice for the decision, or units without which it is lost."""
 
@@ -32,9 +36,9 @@ class Wishes:
     """What a user may ask for when a model is loaded; None leaves the choice to ddcam.
 
     `patch` is the side of a patch in pixels of the model input and `baseline` what takes its place; `size` is height
-    and width of the model input, `mean` and `std` per channel, `labels` the path of a file,
-    `threads` 0 all cores, `batch` the most masks a run, `memory` bytes that the trial run may use, `rounding` what
-    gradients do in a quantised model.
+    and width of the model input, `fit` how a picture gets that shape, `mean` and `std` per channel, `labels` the path
+    of a file, `threads` 0 all cores, `batch` the most masks a run, `memory` bytes that the trial run may use,
+    `rounding` what gradients do in a quantised model, `detector` how the outputs of a detector are read.
     """
 
     units: "UnitWish | None" = None
@@ -45,6 +49,7 @@ class Wishes:
     layout: "Layout | None" = None
     preprocessing: str | None = None
     size: tuple[int, int] | None = None
+    fit: "Fit | None" = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     labels: Path | None = None
@@ -53,6 +58,7 @@ class Wishes:
     batch: int | None = None
     memory: int | None = None
     rounding: "Rounding" = "refuse"
+    detector: str | None = None
 
 
 @dataclass(frozen=True)
@@ -170,14 +176,14 @@ class Split:
 class Preprocessing:
     """How pixels become model input: fit to size, colour order, then `(x * scale - mean) / std`.
 
-    `fit` is "crop" (short side to size / `crop`, then the centre) or "stretch" (both sides to size / `crop`,
-    then the centre); mean and std are in the model's channel order.
+    `fit` is "crop" (short side to size / `crop`, then the centre), "stretch" (both sides to size / `crop`,
+    then the centre) or "pad" (long side to size, then grey around it); mean and std are in the model's channel order.
     """
 
     name: str
     height: int
     width: int
-    fit: Literal["crop", "stretch"]
+    fit: Fit
     crop: float
     resample: Literal["nearest", "bilinear", "bicubic", "lanczos"]
     color: Literal["RGB", "BGR", "L"]
@@ -198,7 +204,10 @@ class Picture:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the model's input lies in the picture, in picture pixels (floats: edges, not centres)."""
+    """Where the model's input lies in the picture, in picture pixels (floats: edges, not centres).
+
+    A padded input reaches beyond the picture.
+    """
 
     picture_height: int
     picture_width: int
@@ -363,19 +372,34 @@ class Explanation:
     arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
     rivals: tuple[Prediction, ...] = ()
     text: str = ""
+    chosen: Chosen | None = None
 
     def __str__(self) -> str:
         """Say it in a sentence: what was decided, how much of the model suffices, whether that is certain."""
         found, units = self.attribution, plural(self.split.units)
         if found.subset is None or found.cost is None:
-            return f"{self.target}: {found.method} map"
+            return f"{self.what}: {found.method} map"
         amount = f"{len(found.subset)} of {self.split.count} {units}"
         said = {
-            "sufficient": f"{amount} suffice for {self.predicate}",
-            "necessary": f"without {amount}, {self.predicate} is lost",
+            "sufficient": f"{amount} suffice for {self.kept}",
+            "necessary": f"without {amount}, {self.kept} is lost",
         }[found.seek]
         more = f"; {len(found.others)} further answers" if found.others else ""
-        return f"{self.target}: {said} ({found.certain}{more}; {found.cost.probes} probes, {found.cost.seconds:.2f} s)"
+        return f"{self.what}: {said} ({found.certain}{more}; {found.cost.probes} probes, {found.cost.seconds:.2f} s)"
+
+    @property
+    def what(self) -> str:
+        """What is explained: the target, or the chosen box, or the class of the chosen region."""
+        if isinstance(self.chosen, ChosenBox):
+            return str(self.chosen)
+        return f"{self.target} in {self.chosen}" if self.chosen else str(self.target)
+
+    @property
+    def kept(self) -> str:
+        """What is preserved; of a box the predicate says how high its score stays, the overlap goes without saying."""
+        if isinstance(self.chosen, ChosenBox):
+            return f"a {self.chosen.found.label} with IoU >= {self.chosen.iou:g} there ({self.predicate})"
+        return self.predicate
 
 
 def plural(units: UnitKind) -> str:

@@ -9,13 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .check import TOLERANCE
+from .chosen_file import REGION, read_chosen
 from .errors import ExplanationError, OptionError
 from .explanation_file import Saved, preprocessing_of
 from .find import certificate_for
 from .graph.load import read_model
 from .model import Model, coarsest, load
 from .preprocess import prepare
-from .problem import Problem, with_index
+from .preserved import with_index
+from .problem import Problem
 from .types import Certificate, Labels, Picture, Wishes
 
 UNFINISHED = frozenset({"out-of-budget", "full-fails"})
@@ -78,7 +80,8 @@ def verify(
         device=device,
         threads=threads,
     )
-    loaded = load(model, wishes)
+    chosen = read_chosen(manifest.get("chosen"), saved.array(REGION))
+    loaded = load(model, wishes, chosen, picture)
     if loaded.split.count != unit["count"]:
         raise ExplanationError(f"the manifest counts {unit['count']} units, the model has {loaded.split.count}")
     inputs, features, source = evidence(saved, loaded, picture)

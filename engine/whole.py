@@ -1,14 +1,16 @@
 """The whole model, or its head, on many inputs at once: for whatever perturbs the picture or the features."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .check import difference
-from .errors import ModelError, RunError
+from .chosen import ChosenBox
+from .errors import ModelError, OptionError, RunError
+from .graph.chosen import SIMILARITY
 from .graph.cut import Part, extract
 from .graph.fold import rest_of
 from .graph.quantization import Quantization, quantization_of
@@ -17,7 +19,7 @@ from .head import SAME, logits_of, mixes_batch
 from .open_model import Opened
 from .runtime.batching import batches, fit_batch
 from .runtime.session import Session
-from .types import Device, Floats, Value
+from .types import Device, Floats, Logits, Value
 
 ACTIVATIONS: dict[Device, int] = {"cpu": 16 * 2**20, "cuda": 256 * 2**20}
 """Bytes of activations per run. On a CPU larger batches leave the caches: MobileNetV2 took 4.0 ms an input in
@@ -95,6 +97,14 @@ def open_whole(
     except (ModelError, RunError) as error:
         return opens(plain.SerializeToString(), 1, f"one input at a time: {error}")
     return many
+
+
+def open_similarity(opened: Opened, *, device: Device, threads: int) -> Whole:
+    """Open a detector from the picture to how like a chosen box its boxes are; OptionError where none was chosen."""
+    if not isinstance(opened.chosen, ChosenBox):
+        raise OptionError("boxes are compared here, and none was chosen with --box; take rise (4000 forwards)")
+    alike = Logits(SIMILARITY, SIMILARITY, 1, "none", "similarity to the chosen box")
+    return open_whole(replace(opened, logits=alike), device=device, threads=threads)
 
 
 def inputs_at(opened: Opened, source: str, entry: Quantization | None = None) -> NDArray[Any]:

@@ -183,13 +183,14 @@ def choose_output(proto: onnx.ModelProto, picture: str, asked: str | None) -> on
         if asked not in outputs:
             raise OptionError(f"the model has no output {asked!r}; its outputs are: {listed}")
         return outputs[asked]
-    fit = [o for o in outputs.values() if o.name in below and is_class_scores(o)]
-    if not fit and any(is_class_scores(o) for o in outputs.values()):
+    boxes = has_boxes([tensor_of(o) for o in outputs.values() if o.type.HasField("tensor_type")])
+    fit = [o for o in outputs.values() if o.name in below and is_class_scores(o) and not boxes]
+    if not fit and not boxes and any(is_class_scores(o) for o in outputs.values()):
         raise ModelError(f"no class scores are computed from the input {picture!r}; the model's outputs are: {listed}")
     if not fit:
         raise ModelError(
-            f"expected an output of class scores, [N, classes]; the model's outputs are: {listed or 'none'}. "
-            "Detectors, segmenters and sequence models are not explained"
+            f"expected an output of class scores, [N, classes]; the model's outputs are: {listed or 'none'}; "
+            "of a detector choose a box with --box (ddcam detect lists them), of a segmenter a region with --region"
         )
     fit = [o for o in fit if not is_one_score(tensor_of(o))] or fit
     made = producers(proto.graph)
@@ -197,6 +198,17 @@ def choose_output(proto: onnx.ModelProto, picture: str, asked: str | None) -> on
     last = [o for o in fit if o.name not in inner] or fit
     ending = [o for o in last if o.name in made and final_activation(made[o.name], made)]
     return (ending or last)[0]
+
+
+def has_boxes(outputs: list[Tensor]) -> bool:
+    """Tell a detector's boxes, [n, 4] or [1, n, 4], by their name or by scores [1, n, C] beside them."""
+    for boxes in (o for o in outputs if o.shape[-1:] == (4,) and len(o.shape) in (2, 3)):
+        others = [o for o in outputs if o != boxes]
+        if "box" in boxes.name.lower() and others:
+            return True
+        if len(boxes.shape) == 3 and any(len(o.shape) == 3 and o.shape[1] == boxes.shape[1] for o in others):
+            return True
+    return False
 
 
 def describe_output(info: onnx.ValueInfoProto) -> str:

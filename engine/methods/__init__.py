@@ -6,6 +6,7 @@ from .attention import attention_relevance, attention_rollout
 from .cam import cam
 from .cf_cam import cf_cam
 from .craft import craft
+from .d_rise import d_rise
 from .dd_cam import dd_cam
 from .deeplift import deeplift
 from .eigen_cam import eigen_cam, kpca_cam
@@ -86,6 +87,7 @@ LISTED: tuple[Method, ...] = (
     attention_rollout,
     occlusion,
     rise,
+    d_rise,
     lime,
     kernel_shap,
     sobol,

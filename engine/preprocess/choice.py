@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import OptionError, PictureError
-from ..types import PictureInput, Preprocessing
+from ..types import Fit, PictureInput, Preprocessing
 from .config import from_config
 from .metadata import from_metadata
 from .values import (
@@ -33,18 +33,21 @@ def choose(  # noqa: PLR0913
     *,
     name: str | None = None,
     size: tuple[int, int] | None = None,
+    fit: Fit | None = None,
     mean: Numbers | None = None,
     std: Numbers | None = None,
     config: Mapping[str, Any] | None = None,
     metadata: Mapping[str, str] | None = None,
     rescaling: str | None = None,
+    usual: Fit = "crop",
 ) -> Preprocessing:
     """Choose how pictures become input of this model, and say why in `reason`.
 
     Sources, each asked for what those before it leave open: the options > `config` (a file beside the model)
     > `metadata` of the model > `rescaling`, the node by which the graph itself scales pixels 0..255 (so that it
     takes them raw) > the default. The default values are `raw` for uint8, `unit` for one channel,
-    `symmetric` for NHWC, else `imagenet`; the default crop is 0.875 from 96 pixels on, else 1.
+    `symmetric` for NHWC, else `imagenet`; the default fit is the `usual` one of such models, the default crop of a
+    fit by cropping 0.875 from 96 pixels on, else 1.
 
     `name` is one of PRESETS; instead of it `mean` and `std` (one number or one a channel, in the model's
     channel order) count in units of 0..1 as in torch, or of 0..255 if one of them is above 1. `size` is
@@ -55,20 +58,21 @@ def choose(  # noqa: PLR0913
     if the model takes something that no picture is.
     """
     require_picture_input(model_input)
-    records = [_asked(name, size, mean, std)]
+    records = [_asked(name, size, mean, std, fit)]
     records += [] if config is None else [from_config(config)]
     records += _of_metadata(metadata or {}, records)
     if rescaling is not None:
         records.append(Recorded(f"the graph, which rescales pixels 0..255 itself ({rescaling})", preset("raw")))
     values, why = _values(records, model_input)
     (height, width), why_size = _size(records, model_input)
-    frame = next((r for r in records if r.fit or r.crop), Recorded("the default"))
-    crop = 0.875 if min(height, width) >= 96 and frame.fit != "stretch" else 1.0
+    frame = next((r for r in records if r.fit or r.crop), Recorded("the default", fit=usual))
+    chosen = frame.fit or "crop"
+    crop = 0.875 if min(height, width) >= 96 and chosen == "crop" else 1.0
     return Preprocessing(
         name_of(values),
         height,
         width,
-        frame.fit or "crop",
+        chosen,
         frame.crop or crop,
         next((r.resample for r in records if r.resample), "bilinear"),
         values.color,
@@ -93,17 +97,19 @@ def require_picture_input(model_input: PictureInput) -> None:
         )
 
 
-def _asked(name: str | None, size: tuple[int, int] | None, mean: Numbers | None, std: Numbers | None) -> Recorded:
+def _asked(
+    name: str | None, size: tuple[int, int] | None, mean: Numbers | None, std: Numbers | None, fit: Fit | None
+) -> Recorded:
     if name is not None and (mean is not None or std is not None):
         raise OptionError(f"expected a preset or a mean and std, got {name} and both; take one of them")
     if size is not None and (not isinstance(size, Sequence) or len(size) != 2):
         raise OptionError(f"expected height and width for the size, got {shown(size)}; give two numbers")
     sides = None if size is None else (side(size[0], "the height"), side(size[1], "the width"))
     if name is not None:
-        return Recorded(OPTIONS, preset(name), sides)
+        return Recorded(OPTIONS, preset(name), sides, fit)
     if mean is None and std is None:
-        return Recorded(OPTIONS, None, sides)
-    return Recorded(OPTIONS, free_values(mean, std), sides)
+        return Recorded(OPTIONS, None, sides, fit)
+    return Recorded(OPTIONS, free_values(mean, std), sides, fit)
 
 
 def _of_metadata(metadata: Mapping[str, str], before: Sequence[Recorded]) -> list[Recorded]:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import OptionError
+from ..types import Fit
 from .metadata import LIMIT, from_record, parse_json
 from .values import (
     Color,
-    Fit,
     Recorded,
     Resample,
     Values,

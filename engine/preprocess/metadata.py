@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Any, TypeVar, get_args
 
 from ..errors import OptionError
+from ..types import Fit
 from .values import (
     PRESETS,
     Color,
-    Fit,
     Recorded,
     Resample,
     Values,
@@ -41,6 +41,8 @@ PIXEL_RANGES: Mapping[str, Values] = {
     "normalized_1_1": PRESETS["symmetric"],
     "nominalrange_16_235": Values("RGB", 219 / 255, (-16.0,), (1.0,)),
 }
+PADDED_TASKS = ("detect", "segment", "pose", "obb")
+"""The tasks for which Ultralytics' models, whose metadata have a stride too, want pictures in 0..1 on grey."""
 OWN_KEYS = ("name", "height", "width", "fit", "crop", "resample", "color", "scale", "mean", "std", "reason")
 
 
@@ -48,9 +50,9 @@ def from_metadata(metadata: Mapping[str, str]) -> Recorded | None:
     """Read `metadata_props`; None where they say nothing of the preprocessing.
 
     Known, in this order: `preprocessing` (a preset's name, or JSON for `from_record`); `mean` and `std`
-    (numbers with commas between them, or a JSON list); `Image.BitmapPixelFormat` and
-    `Image.NominalPixelRange` of the ONNX metadata page, which Windows ML reads. Without a range these mean
-    0..255, as there. Raises OptionError where a known key holds something else.
+    (numbers with commas between them, or a JSON list); `task` and `stride`, which Ultralytics writes;
+    `Image.BitmapPixelFormat` and `Image.NominalPixelRange` of the ONNX metadata page, which Windows ML reads.
+    Without a range these mean 0..255, as there. Raises OptionError where a known key holds something else.
     """
     found = {key.lower(): value.strip() for key, value in metadata.items() if value.strip()}
     if "preprocessing" in found:
@@ -59,6 +61,8 @@ def from_metadata(metadata: Mapping[str, str]) -> Recorded | None:
     if "mean" in found or "std" in found:
         mean, std = (_listed(found, key) for key in ("mean", "std"))
         return Recorded("'mean' and 'std' in the model's metadata", free_values(mean, std, color or "RGB"))
+    if found.get("task") in PADDED_TASKS and "stride" in found:
+        return Recorded("the model's metadata, which are Ultralytics'", PRESETS["unit"], fit="pad")
     values = _looked_up(found, "image.nominalpixelrange", PIXEL_RANGES)
     if color is None and values is None:
         return None

@@ -13,6 +13,8 @@ from .choice import require_picture_input
 from .resample import Window, resize_window
 from .values import times
 
+BORDER = 114
+"""The grey around a padded picture, as YOLO's trainers have it."""
 SIDE_LIMIT = 1 << 24
 """Pixels along one side of the resized picture whose centre is taken."""
 
@@ -24,7 +26,8 @@ def prepare(
 
     "crop": the short side becomes size / `crop` (rounded down), the long one keeps the aspect ratio (rounded
     down), then the centre is taken; for an input that is not square the picture covers size / `crop` both
-    ways. "stretch": both sides become size / `crop`, then the centre. A picture that already has exactly the
+    ways. "stretch": both sides become size / `crop`, then the centre. "pad": the long side becomes size, the other
+    keeps the aspect ratio (rounded), then grey of BORDER around it. A picture that already has exactly the
     model's size passes as it is, with neither resize nor crop. Grey is ITU-R 601-2 luma in Pillow's whole
     numbers, taken after the resize.
 
@@ -44,7 +47,11 @@ def prepare(
         )
     top, left = _middle(height, preprocessing.height), _middle(width, preprocessing.width)
     window = Window(top, left, preprocessing.height, preprocessing.width)
-    pixels = resize_window(picture.pixels, height, width, preprocessing.resample, window)
+    if preprocessing.fit == "pad":
+        inner = resize_window(picture.pixels, height, width, preprocessing.resample, Window(0, 0, height, width))
+        pixels = _bordered(inner, window)
+    else:
+        pixels = resize_window(picture.pixels, height, width, preprocessing.resample, window)
     down, across = rows / height, columns / width
     bottom, right = (top + window.height) * down, (left + window.width) * across
     placement = Placement(rows, columns, top * down, left * across, bottom, right)
@@ -92,6 +99,9 @@ def _resized(rows: int, columns: int, to: Preprocessing) -> tuple[int, int]:
     """Height and width of the whole picture before its centre is taken."""
     if (rows, columns) == (to.height, to.width):
         return rows, columns
+    if to.fit == "pad":
+        scale = min(to.height / rows, to.width / columns)
+        return max(1, round(rows * scale)), max(1, round(columns * scale))
     # 299 / (299 / 400) is 399.99999999999994.
     height, width = (math.floor(side / to.crop + 1e-6) for side in (to.height, to.width))
     if to.fit == "stretch":
@@ -103,6 +113,14 @@ def _resized(rows: int, columns: int, to: Preprocessing) -> tuple[int, int]:
 
 def _middle(whole: int, part: int) -> int:
     return round((whole - part) / 2)
+
+
+def _bordered(pixels: Pixels, window: Window) -> Pixels:
+    """Put a picture on grey; the window, in its pixels, is the whole of the result."""
+    result = np.full((window.height, window.width, 3), BORDER, np.uint8)
+    rows, columns = pixels.shape[:2]
+    result[-window.top : rows - window.top, -window.left : columns - window.left] = pixels
+    return result
 
 
 def _as_input(pixels: Pixels, values: Preprocessing, model_input: PictureInput) -> NDArray[Any]:

@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 
 from ..errors import OptionError
+from ..types import Fit
 
 Color = Literal["RGB", "BGR", "L"]
-Fit = Literal["crop", "stretch"]
 Resample = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 Numbers = float | Sequence[float]
 

@@ -4,6 +4,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from ..types import Floats, Pixels
+from .frame import Region, framed
 from .lettering import GRAY, SMALL, TITLE, font, lines, pitch, write
 from .overlay import needed, overlay
 
@@ -17,14 +18,15 @@ TILES = ("input", "what the map shows", "overlay")
 MOST_LINES = 12
 
 
-def panel(pixels: Pixels, saliency: Floats, title: str, caption: str) -> Pixels:
+def panel(pixels: Pixels, saliency: Floats, title: str, caption: str, frame: Region | None = None) -> Pixels:
     """Draw input, what the map shows of it and overlay under a title and over a caption -> `[., ., 3]`.
 
-    pixels `[H, W, 3]`, saliency `[H, W]` in 0..1. Letters that Pillow's own font lacks lose their accents or
-    become "?"; what does not fit on 2 lines of title and 12 of caption ends in "...".
+    pixels `[H, W, 3]`, saliency `[H, W]` in 0..1, `frame` `[H, W]` a region whose border is drawn. Letters that
+    Pillow's own font lacks lose their accents or become "?"; what does not fit on 2 lines of title and 12 of caption
+    ends in "...".
     """
     small, values = _fitted(pixels, saliency)
-    tiles = (small, needed(small, values), overlay(small, values))
+    tiles = [framed(tile, frame) for tile in (small, needed(small, values), overlay(small, values))]
     column = max(small.shape[1], NARROWEST)
     width = 3 * column + 4 * MARGIN
     head = lines(title, TITLE, width - 2 * MARGIN, 2)

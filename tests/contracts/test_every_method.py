@@ -16,8 +16,15 @@ from ddcam.models import DEMOS, demo_path, demo_pictures
 CONVOLUTIONAL = ("guided-backpropagation", "deconvolution", "guided-grad-cam", "lrp")
 ATTENTIVE = [name for name, method in METHODS.items() if method.facts.needs == "attention"]
 POOLED_ONLY = [(method, demo) for method in ("cam", "epic") for demo in ("digits_cnn_interacting", "digits_vit")]
+BOXES_ONLY = [("d-rise", demo) for demo in DEMOS]
+"""Methods for a chosen box, tested in tests/engine/test_targets.py."""
 REFUSED = [(method, demo) for demo in DEMOS for method in (CONVOLUTIONAL if "vit" in demo else ATTENTIVE)]
-CASES = [(method, demo) for method in METHODS for demo in DEMOS if (method, demo) not in [*REFUSED, *POOLED_ONLY]]
+CASES = [
+    (method, demo)
+    for method in METHODS
+    for demo in DEMOS
+    if (method, demo) not in [*REFUSED, *POOLED_ONLY, *BOXES_ONLY]
+]
 Ask = Callable[[str, Problem], Attribution]
 """See conftest.py."""
 
@@ -63,8 +70,8 @@ def test_a_method_that_does_not_suit_a_model_says_so(models: dict[str, Model], m
         METHODS[method](pose(models[demo]))
 
 
-@pytest.mark.parametrize(("method", "demo"), POOLED_ONLY)
-def test_a_method_for_pooled_heads_refuses_others_in_one_line(models: dict[str, Model], method: str, demo: str) -> None:
+@pytest.mark.parametrize(("method", "demo"), [*POOLED_ONLY, *BOXES_ONLY])
+def test_a_method_for_some_models_refuses_others_in_one_line(models: dict[str, Model], method: str, demo: str) -> None:
     with pytest.raises(OptionError, match=r"; take \S+ \([^\n]*\)$"):
         METHODS[method](pose(models[demo]))
 

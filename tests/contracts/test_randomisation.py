@@ -22,7 +22,7 @@ Ask = Callable[[str, Problem], Attribution]
 """See conftest.py."""
 ALIKE = 0.99
 """Rank correlation above which maps of two classes count as the same; tests/real has ImageNet's classes."""
-ELSEWHERE = ("attention-relevance", "cam", "epic")
+ELSEWHERE = ("attention-relevance", "cam", "d-rise", "epic")
 """Methods for other models than this one, tested in tests/engine/methods."""
 
 

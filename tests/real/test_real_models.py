@@ -48,7 +48,7 @@ def test_the_detector_is_refused_with_its_outputs_named(entries: list[dict[str, 
 
     with pytest.raises(ModelError, match=r"scores float32\[1, 4420, 2\]; boxes float32\[1, 4420, 4\]"):
         load(detector["file"])
-    assert "Detectors" in inspect(detector["file"])["refusal"]
+    assert "choose a box with --box" in inspect(detector["file"])["refusal"]
 
 
 def test_every_classifier_is_explained_certified_and_verified(

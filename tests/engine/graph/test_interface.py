@@ -183,7 +183,7 @@ def test_output_asked_for_is_taken():
 
 @pytest.mark.parametrize("outputs", ["float[N,8,4,4] y", "int64[N,5] y", "seq(float[N]) y", "float y"])
 def test_model_without_class_scores_is_refused(outputs):
-    with pytest.raises(ModelError, match=r"expected an output of class scores.*Detectors, segmenters and"):
+    with pytest.raises(ModelError, match=r"expected an output of class scores.*of a detector choose a box with --box"):
         find_logits(model("float[N,3,8,8] x", "y = Relu(x)", outputs=outputs), "x")
 
 

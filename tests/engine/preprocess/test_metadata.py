@@ -75,7 +75,7 @@ def test_a_record_may_say_everything():
         ({"preprocessing": '{"name": ["unit"]}'}, "expected a preset's name for name"),
         ({"preprocessing": '{"color": "BGR"}'}, "expected one of imagenet"),
         ({"preprocessing": '{"name": "unit", "color": "XYZ"}'}, "expected RGB or BGR or L for color, got 'XYZ'"),
-        ({"preprocessing": '{"name": "unit", "fit": ["crop"]}'}, "expected crop or stretch for fit"),
+        ({"preprocessing": '{"name": "unit", "fit": ["crop"]}'}, "expected crop or stretch or pad for fit"),
         ({"preprocessing": '{"height": 5}'}, "expected both height and width or neither"),
         ({"preprocessing": '{"size": 5}'}, "expected the keys name, height"),
         ({"preprocessing": '{"crop": 0}'}, "expected a number above 0 and up to 1 for crop"),

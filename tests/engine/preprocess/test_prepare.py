@@ -10,6 +10,7 @@ from PIL import Image
 
 from ddcam.engine.errors import OptionError, PictureError
 from ddcam.engine.preprocess import PRESETS, choose, from_pixels, prepare
+from ddcam.engine.preprocess.resample import resize
 from ddcam.engine.types import PictureInput, Placement, Preprocessing
 
 NCHW = PictureInput("input", "float32", "NCHW", 3, 224, 224, True)
@@ -198,3 +199,19 @@ def test_values_beyond_float16_are_refused():
 def test_an_input_that_no_picture_fits_is_refused(more):
     with pytest.raises(PictureError, match=r"^expected a model input .*, got input (with|of)"):
         prepare(noise(9, 9), raw(224, 224), replace(NCHW, **more))
+
+
+@pytest.mark.parametrize(("rows", "columns", "inner"), [(20, 40, (16, 32)), (40, 20, (32, 16)), (30, 31, (31, 32))])
+def test_pad_keeps_all_of_the_picture_on_grey(rows, columns, inner):
+    """Letterbox: every pixel of the resized picture is there, the border is 114, and the placement reaches beyond."""
+    pixels = np.random.default_rng(0).integers(0, 256, (rows, columns, 3)).astype(np.uint8)
+    model_input = an_input(32, 32, layout="NHWC")
+    [got], placement = prepare(from_pixels(pixels), raw(32, 32, "pad"), model_input)
+    height, width = inner
+    top, left = round((32 - height) / 2), round((32 - width) / 2)
+
+    expected = np.full((32, 32, 3), 114)
+    expected[top : top + height, left : left + width] = resize(pixels, height, width, "bilinear")
+    np.testing.assert_array_equal(got, expected)
+    assert placement.left == -left * columns / width
+    assert placement.bottom - placement.top == 32 * rows / height

@@ -1,0 +1,32 @@
+"""The predicate that a head calls for, and predicates with the index of a class for its name."""
+
+from .chosen import ChosenBox
+from .errors import OptionError
+from .labels import find_label
+from .open_model import Opened
+from .types import Labels
+
+
+def default_predicate(opened: Opened) -> str:
+    """Return the predicate that a head calls for: `top1` among classes, `threshold` for one sigmoid.
+
+    Of a chosen box it is the threshold above which boxes were listed. OptionError for a plain score, because only its
+    user knows how far it may move.
+    """
+    logits = opened.logits
+    if isinstance(opened.chosen, ChosenBox):
+        return f"threshold:{opened.chosen.least:g}"
+    if logits.classes > 1:
+        return "top1"
+    if logits.activation == "sigmoid":
+        return "threshold"
+    raise OptionError(
+        f"expected a predicate, because output {logits.output!r} is one plain score and decides nothing: "
+        "say how far it may move with --preserve tolerance:E, in its own units"
+    )
+
+
+def with_index(preserve: str, labels: Labels) -> str:
+    """Put the index of the class in the place of its name: `label:NAME` becomes `label:INDEX`."""
+    kind, _, name = preserve.partition(":")
+    return f"{kind}:{find_label(labels, name)}" if kind == "label" and name else preserve
