@@ -78,7 +78,8 @@ def trial(setting: Setting, method: Method, shown: Exhibit) -> tuple[Map, Case]:
     if method.facts.needs not in ("the head", "features") and method.name not in setting.warm:
         method(shown.problem)
         setting.warm.add(method.name)
-    attribution, effort = effort_of(lambda: method(shown.problem))
+    problem = posed_again(setting, shown)
+    attribution, effort = effort_of(lambda: method(problem))
     split, target = shown.problem.split, shown.case.target
     signed = at_input_signed(attribution, split, setting.size)
     ask = partial(ask_again, setting, method)
@@ -92,6 +93,13 @@ def trial(setting: Setting, method: Method, shown: Exhibit) -> tuple[Map, Case]:
         mosaic=mosaic,
     )
     return at_input(attribution.grid_map, split, setting.size), case
+
+
+def posed_again(setting: Setting, shown: Exhibit) -> Problem:
+    """Pose the decision anew, so that no method profits from what another has computed; features are shared."""
+    first = shown.problem
+    target = str(first.target)
+    return Problem(setting.model, first.picture, target=target, preserve=setting.preserve, features=first.raw)
 
 
 def ask_again(setting: Setting, method: Method, model: Model, inputs: NDArray[Any], target: int) -> Map:

@@ -1,0 +1,66 @@
+"""The field on one file: methods x metrics on ImageNet pictures with boxes, for benchmarks/results/field_MODEL.*.
+
+A run that is stopped, or killed, goes on when the command is given again. Class: the true one, which boxes are of.
+Usage: DDCAM_DATA=... python benchmarks/field.py mobilenetv2|squeezenet FOLDER [--pictures N]
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import ddcam
+from ddcam.engine import Plan, evaluate, results, write_results
+from ddcam.engine.dataset import Dataset, Sample
+from ddcam.engine.types import Wishes
+
+MODELS = {
+    "mobilenetv2": "imagenet/mobilenetv2_torch_nchw_f32_logits_opset13.onnx",
+    "squeezenet": "imagenet/squeezenet1.1_nchw_f32_opset7.onnx",
+}
+METHODS = (
+    "dd-cam", "nested", "shapley:samples=64", "grad-cam", "grad-cam++", "smooth-grad-cam++:samples=8", "xgrad-cam",
+    "hirescam", "layer-cam", "eigen-grad-cam", "shapley-cam", "finer-cam", "norm-grad", "cf-cam", "eigen-cam",
+    "kpca-cam", "fem", "ablation-cam", "recipro-cam", "opti-cam", "saliency", "input-x-gradient",
+    "smoothgrad:samples=16", "integrated-gradients:steps=16", "fullgrad", "guided-backpropagation", "deeplift", "lrp",
+    "occlusion", "rise:samples=500", "hsic:samples=256", "lime:samples=256", "kernel-shap:samples=256",
+)  # fmt: skip
+METRICS = (
+    "insertion", "deletion", "average-drop", "average-increase", "average-gain", "average-drop-in-deletion",
+    "restoring-area", "road", "infidelity", "energy", "pointing-game", "grid-pointing-game", "box-iou", "complexity",
+    "sparseness", "entropy", "coherency", "adcc", "label-randomisation", "model-randomisation", "sufficiency",
+    "minimality", "probes", "seconds",
+)  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", choices=MODELS)
+    parser.add_argument("folder", type=Path, help="where the run goes")
+    parser.add_argument("--pictures", type=int, default=100)
+    asked = parser.parse_args()
+    data = Path(os.environ.get("DDCAM_DATA") or sys.exit("set DDCAM_DATA to the folder with the real models"))
+    plan = Plan(METHODS, METRICS, explain="label", limit=asked.pictures, against="grad-cam")
+    file, wishes = data / "models" / MODELS[asked.model], Wishes(preprocessing="imagenet")
+    started = time.perf_counter()
+    for done, total in evaluate(file, boxed_pictures(data), plan, asked.folder, wishes):
+        print(f"\r{done} of {total} rows, {time.perf_counter() - started:.0f} s", end="", file=sys.stderr, flush=True)
+    write_results(results(asked.folder))
+
+
+def boxed_pictures(data: Path) -> Dataset:
+    """Return the labelled pictures of the test data, whose boxes are in pixels of the picture."""
+    known = json.loads((data / "labels" / "imagenet_val160_boxes.json").read_text(encoding="utf-8"))
+    opened = data / "images" / "imagenet-val160"
+    samples = [
+        Sample(name, partial(ddcam.open_image, opened / name), told["label"], tuple(map(tuple, told["boxes_xyxy"])))
+        for name, told in sorted(known.items())
+    ]
+    return Dataset(tuple(samples), (), "ImageNet validation pictures with boxes")
+
+
+if __name__ == "__main__":
+    main()
