@@ -39,6 +39,7 @@ from ddcam.engine.problem import Problem
 from ddcam.engine.runtime.batching import batches
 from ddcam.engine.saliency import saliency_map
 from ddcam.engine.search.predicate import probabilities
+from ddcam.engine.trials import Remembered, inside
 from ddcam.engine.types import Floats, Placement, Question
 from ddcam.engine.whole import as_type
 
@@ -154,19 +155,6 @@ BEST, ROOT, GRAD_CAM = OURS[-1].name, OURS[-2].name, LINEAR[0].name
 # ----- measuring -----
 
 
-class Remembered:
-    """A score that runs the same inputs once: insertion and restoring area show the same."""
-
-    def __init__(self, score: Callable[[Floats], Floats]) -> None:
-        self.score, self.known = score, dict[int, Floats]()
-
-    def __call__(self, inputs: Floats) -> Floats:
-        key = hash(inputs.tobytes())
-        if key not in self.known:
-            self.known[key] = self.score(inputs)
-        return self.known[key]
-
-
 def measure(row: Row, models: dict[str, Model], case: Case) -> list[float]:
     """Return every metric of one way to explain one picture, in the order of METRICS."""
     shape = case.inputs.shape[2:] if case.layout == "NCHW" else case.inputs.shape[1:3]
@@ -202,24 +190,13 @@ def cases(data: Path, model: Model) -> Iterator[tuple[str, Case]]:
     for name in [*names[TUNED:], *names[:TUNED]]:
         picture = ddcam.open_image(data / "images" / "imagenet-val160" / name)
         inputs, placement = prepare(picture, model.opened.preprocessing, model.opened.picture)
-        box = box_mask(known[name]["boxes_xyxy"], placement, model)
+        box = inside(known[name]["boxes_xyxy"], placement, model.opened.preprocessing)
         if 0 < box.mean() <= LARGEST_BOX:
             problem = Problem(model, inputs)
             margin = problem.predicate.margins(problem.logits[None])[0]
             if problem.target - first == known[name]["label"] and margin > 0:
                 case = case_of(problem, inputs, box=box)
                 yield name, replace(case, score=Remembered(case.score))
-
-
-def box_mask(boxes: list[list[float]], placement: Placement, model: Model) -> NDArray[np.bool_]:
-    """Mark the pixels of the model input whose centres lie in a box of the picture."""
-    height, width = model.opened.preprocessing.height, model.opened.preprocessing.width
-    rows = placement.top + (np.arange(height) + 0.5) / height * (placement.bottom - placement.top)
-    columns = placement.left + (np.arange(width) + 0.5) / width * (placement.right - placement.left)
-    inside = np.zeros((height, width), bool)
-    for left, top, right, bottom in boxes:
-        inside |= ((rows >= top) & (rows < bottom))[:, None] & ((columns >= left) & (columns < right))
-    return inside
 
 
 def study(data: Path, entry: dict[str, Any], count: int) -> tuple[list[str], NDArray[np.float64]]:
