@@ -28,7 +28,7 @@ from ddcam.engine.problem import Problem
 from ddcam.engine.saliency import is_blank
 from ddcam.engine.types import Picture
 
-QUICK = {"samples": 64, "cells": 4, "across": 4, "steps": 20, "channels": 32}
+QUICK = {"samples": 16, "cells": 4, "across": 4, "steps": 20, "channels": 16, "refined": 4}
 """Options that make sampling methods cheap; whether a method works does not depend on them."""
 PICTURES = 6
 """Of which concepts and prototypes are fitted."""

@@ -31,7 +31,9 @@ def names_in(text: str, families: Mapping[str, str], kind: str) -> tuple[str, ..
     `families`: the family of every name. Other words are not looked up here, since options may follow names.
     """
     found: list[str] = []
-    for word in filter(None, map(str.strip, text.split(","))):
+    for word in map(str.strip, text.split(",")):
+        if not word:
+            raise OptionError(f"expected {kind}s with commas between them, got {text!r} (ddcam {kind}s lists them)")
         head, _, family = word.partition(":")
         if head != "all":
             found.append(word)
@@ -40,8 +42,6 @@ def names_in(text: str, families: Mapping[str, str], kind: str) -> tuple[str, ..
             known = ", ".join(dict.fromkeys(families.values()))
             raise OptionError(f"expected all or all:FAMILY with a family {known}; got {word}")
         found += [name for name, own in families.items() if family in ("", own)]
-    if not found:
-        raise OptionError(f"expected {kind}s with commas between them, got {text!r} (ddcam {kind}s lists them)")
     return tuple(dict.fromkeys(found))
 
 

@@ -99,9 +99,9 @@ def test_what_fits_no_picture_is_said_once(refused, digits: Path, digit: Path, k
 
 
 COMPARE = {
-    "no method": (["--methods", ""], "unknown method ''"),
+    "no method": (["--methods", ""], "expected methods with commas between them"),
     "misspelt method": (["--methods", "grad-cam,eigencam"], "did you mean eigen-cam"),
-    "an end that is missing": (["--methods", "grad-cam,"], "unknown method ''"),
+    "an end that is missing": (["--methods", "grad-cam,"], "expected methods with commas between them"),
     "unknown family": (["--methods", "all:cams"], "all:cams"),
     "unknown option": (["--methods", "rise:wings=2"], "no option 'wings'"),
     "an option as a word": (["--methods", "rise:samples=many"], "expects int"),

@@ -159,7 +159,7 @@ def test_methods_are_named_one_by_one_by_family_or_all(text, names):
     assert list(methods_named(text)) == names
 
 
-@pytest.mark.parametrize("text", ["", ",", "gradcam", "all:cams", "rise:samples=many", "rise:wings=2"])
+@pytest.mark.parametrize("text", ["", "grad-cam,", "gradcam", "all:cams", "rise:samples=many", "rise:wings=2"])
 def test_names_that_mean_nothing_are_refused(text):
     with pytest.raises(OptionError):
         methods_named(text)
