@@ -19,9 +19,9 @@ def label_randomisation(
 
     1 says that the map does not see the class. The other class is the most probable one that is not the target
     (`other=second`), the hardest to tell apart, or any one drawn by `seed` (`other=random`, Quantus' RandomLogit).
-    Of two constant maps 1, of one 0. `likeness=ssim` takes the structural similarity of both maps in 0..1, Quantus'
-    default. NaN where the model has one score, and where the method gives up on the other class. Cost: 1 forward and
-    the method once more. Raises OptionError. Source: Sixt et al., ICML 2020.
+    `likeness=ssim` takes the structural similarity of both maps in 0..1, Quantus' default. NaN where the model has
+    one score, where the method gives up on the other class, and where a map is constant: one that went blank is not
+    one that changed. Cost: 1 forward and the method once more. Raises OptionError. Source: Sixt et al., ICML 2020.
     """
     explain = needed(case.explain_class, "`explain_class`, which runs the method for another class")
     rival = rival_of(case, other, seed)

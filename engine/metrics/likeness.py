@@ -17,15 +17,15 @@ SMALL = (0.01**2, 0.03**2)
 def likeness(first: Map, second: Map, by: str) -> float:
     """Return how alike two maps `[H, W]` are, by "rank" (Spearman's) or "ssim", 1 where they are the same.
 
-    Two constant maps are alike (1), a constant one and another are not (0). Raises OptionError.
+    NaN where one of them is constant: it has no order, and a map that went blank must not count as one that changed.
+    Raises OptionError.
     """
     if by not in ("rank", "ssim"):
         raise OptionError(f"expected likeness=rank or likeness=ssim, got {by!r}")
     if first.shape != second.shape:
         raise OptionError(f"expected maps of one size, got {list(first.shape)} and {list(second.shape)}")
-    flat = np.ptp(first) == 0, np.ptp(second) == 0
-    if any(flat):
-        return float(all(flat))
+    if np.ptp(first) == 0 or np.ptp(second) == 0:
+        return float("nan")
     return pearson(ranked(first), ranked(second)) if by == "rank" else ssim(first, second)
 
 

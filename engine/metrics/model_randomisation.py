@@ -14,9 +14,10 @@ def model_randomisation(saliency: Map, case: Case, *, likeness: str = "rank") ->
     """Return Spearman's rank correlation of the map and of the method's map of a model with shuffled weights.
 
     In -1..1, 0 where they have nothing in common; 1 says that the map owes nothing to what the model has learnt.
-    Of two constant maps 1, of one 0. `likeness=ssim` takes the structural similarity of both maps in 0..1. All
-    weights are shuffled at once (Quantus' MPRT goes on layer by layer and reports each). NaN where the method gives
-    up on the shuffled model. Cost: the method once more. Raises OptionError. Source: Adebayo et al., NeurIPS 2018.
+    `likeness=ssim` takes the structural similarity of both maps in 0..1. All weights are shuffled at once (Quantus'
+    MPRT goes on layer by layer and reports each). NaN where the method gives up on the shuffled model, and where a
+    map is constant: one that went blank is not one that changed. Cost: the method once more. Raises OptionError.
+    Source: Adebayo et al., NeurIPS 2018.
     """
     explain = needed(case.explain_randomised, "`explain_randomised`, which runs the method on shuffled weights")
     try:

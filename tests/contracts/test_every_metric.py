@@ -99,7 +99,7 @@ def real() -> tuple[np.ndarray, Case]:
         box=box,
         explain=lambda picture: drawn(attribution(picture)),
         explain_class=lambda target: drawn(attribution(inputs, target, "grad-cam")),
-        explain_randomised=lambda: drawn(attribution(inputs[..., ::-1].copy())),
+        explain_randomised=lambda: drawn(attribution(inputs[..., ::-1].copy(), method="eigen-cam")),
         mosaic=Mosaic(lambda: drawn(found), box),
         attempt=Attempt(found, drawn(found), seconds=0.1, memory=2**20),
     )
