@@ -54,16 +54,20 @@ def true_classes(data: Dataset, labels: Labels) -> dict[int | str, int]:
 
     A name counts as one of the model's classes in any case, else as the class of the data set at whose place it
     stands, where data set and model have as many classes. An index is the model's own, one later where the data set
-    has ImageNet's 1000 classes and the model a background before them. Raises OptionError where no label fits.
+    has ImageNet's 1000 classes and the model a background before them.
     """
     wanted = list(dict.fromkeys(s.label for s in data.samples if s.label is not None))
-    found = {label: index for label in wanted for index in indices(label, data, labels)}
-    if wanted and not found:
+    return {label: index for label in wanted for index in indices(label, data, labels)}
+
+
+def require_known(data: Dataset, labels: Labels) -> None:
+    """Raise OptionError where no picture has a label that is a class of the model."""
+    if not true_classes(data, labels):
+        given = next((repr(s.label) for s in data.samples if s.label is not None), "none")
         raise OptionError(
-            f"expected labels that are classes of the model ({labels[0]!r}, ...), got {str(wanted[0])!r} and others; "
-            "name the model's classes with --labels, or leave the labels out"
+            f"expected labels that are classes of the model ({labels[0]!r}, ...), got {given}; name the model's "
+            "classes with --labels, or explain the class decided for"
         )
-    return found
 
 
 def indices(label: int | str, data: Dataset, labels: Labels) -> Iterator[int]:

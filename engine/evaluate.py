@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .atomic import whole_file
-from .dataset import Dataset, Sample, drawn, true_classes
+from .dataset import Dataset, Sample, drawn, require_known, true_classes
 from .errors import DdcamError, OptionError, OutputError
 from .graph.shuffle import shuffled
 from .journal import Journal, Row, journal, rows_of
@@ -109,7 +109,9 @@ def ready(path: Path, data: Dataset, plan: Plan, folder: Path, wishes: Wishes) -
     logits = model.opened.logits
     preserve = plan.preserve or ("confidence:0.9" if logits.classes > 1 else default_predicate(model.opened))
     require_fit(preserve, logits.classes, logits.activation)
-    truths = true_classes(data, model.opened.labels) if plan.explain == "label" or boxed(data) else {}
+    if plan.explain == "label":
+        require_known(data, model.opened.labels)
+    truths = true_classes(data, model.opened.labels)
     setting = Setting(model, preserve, partial(load_shuffled, model, wishes, plan.seed))
     order = drawn(data.samples, None, plan.seed)
     mosaics = Mosaics(model, order) if any("mosaic" in metric.facts.needs for metric in metrics.values()) else None

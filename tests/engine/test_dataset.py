@@ -2,7 +2,7 @@
 
 import pytest
 
-from ddcam.engine.dataset import Dataset, Sample, drawn, true_classes
+from ddcam.engine.dataset import Dataset, Sample, drawn, require_known, true_classes
 from ddcam.engine.errors import OptionError
 from ddcam.engine.types import Labels, Picture
 
@@ -34,10 +34,15 @@ def test_a_model_with_a_background_counts_imagenets_classes_from_one() -> None:
     assert true_classes(data(5), labels) == {5: 5}
 
 
-def test_labels_that_the_model_does_not_know_are_left_out_unless_they_are_all() -> None:
+def test_labels_that_the_model_does_not_know_are_left_out() -> None:
     assert true_classes(data("dog", "unicorn", 7), PETS) == {"dog": 1}
-    with pytest.raises(OptionError, match=r"'unicorn'.*--labels"):
-        true_classes(data("unicorn", 7), PETS)
+    require_known(data("dog", "unicorn", 7), PETS)
+
+
+@pytest.mark.parametrize(("labels", "told"), [(("unicorn", 7), "'unicorn'"), ((None, None), "none")])
+def test_where_no_label_is_known_there_is_no_true_class_to_explain(labels: tuple[object, ...], told: str) -> None:
+    with pytest.raises(OptionError, match=rf"got {told}; name the model's classes with --labels"):
+        require_known(data(*labels), PETS)
 
 
 def test_a_larger_limit_goes_on_where_a_smaller_one_ended() -> None:

@@ -78,6 +78,13 @@ def test_a_box_counts_only_for_the_class_that_it_is_of(tmp_path: Path) -> None:
     assert found["methods"][0]["metrics"]["insertion"]["mean"]["count"] == len(wrong)
 
 
+def test_boxes_count_where_the_labels_are_not_the_models(tmp_path: Path) -> None:
+    other = [replace(sample, label="unicorn") for sample in digits().samples]
+    found = run(tmp_path, data=Dataset(tuple(other), (), "digits"))
+
+    assert found["methods"][0]["metrics"]["energy"]["mean"]["count"] == len(other)
+
+
 def test_the_true_class_is_explained_where_that_is_asked(tmp_path: Path) -> None:
     wrong = tuple(replace(sample, label="nine") for sample in digits().samples)
     run(tmp_path, replace(PLAN, explain="label"), Dataset(wrong, (), "digits"))
