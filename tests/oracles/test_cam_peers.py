@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from torchvision_operators import require_torchvision
 
 import ddcam
 from ddcam.engine.methods import method_named
@@ -13,12 +14,7 @@ from ddcam.engine.problem import Problem
 
 torch = pytest.importorskip("torch")
 nn = torch.nn
-try:
-    pytest.importorskip("torchvision")
-except RuntimeError:  # there is none for torch without CUDA, whose import misses these two operators
-    library = torch.library.Library("torchvision", "DEF")
-    library.define("nms(Tensor dets, Tensor scores, float threshold) -> Tensor")
-    library.define("qnms(Tensor dets, Tensor scores, float threshold) -> Tensor")
+require_torchvision()
 peers = pytest.importorskip("pytorch_grad_cam")
 targets = pytest.importorskip("pytorch_grad_cam.utils.model_targets")
 scale_cam_image = pytest.importorskip("pytorch_grad_cam.utils.image").scale_cam_image

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torchvision_operators import require_torchvision
 
 import ddcam
 from ddcam.engine.methods import method_named
@@ -18,14 +19,9 @@ SIZE, CLASSES = 24, 6
 
 @pytest.fixture(scope="module")
 def zennit():
-    """Import zennit, after defining what torchvision, which it imports, would bring in a build for this torch."""
-    library = torch.library.Library("torchvision", "FRAGMENT")  # another test may have begun it
-    for name in ("nms", "qnms"):
-        if not hasattr(torch.ops.torchvision, name):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    found = pytest.importorskip("zennit.composites", exc_type=ImportError) and pytest.importorskip("zennit")
-    yield found
-    del library
+    """Import zennit, which imports torchvision."""
+    require_torchvision()
+    return pytest.importorskip("zennit.composites", exc_type=ImportError) and pytest.importorskip("zennit")
 
 
 def composite(zennit, name: str):  # type: ignore[no-untyped-def]

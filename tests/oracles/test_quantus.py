@@ -1,11 +1,12 @@
 """Quantus (and captum, where it knows more) as the judge of metrics: the same values where the definitions agree."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
+from torchvision_operators import require_torchvision
 
 from ddcam.engine.metrics import METRICS, Attempt, Case, Mosaic, unit_range
 from ddcam.engine.metrics.infidelity import draw_squares, hide, inside
@@ -26,14 +27,10 @@ QUIET: dict[str, Any] = {"disable_warnings": True, "display_progressbar": False}
 
 
 @pytest.fixture(scope="module")
-def quantus() -> Iterator[ModuleType]:
-    """Import Quantus, after defining what torchvision, which it imports, would bring in a build for this torch."""
-    library = torch.library.Library("torchvision", "FRAGMENT")  # another test may have begun it
-    for name in ("nms", "qnms"):
-        if not hasattr(torch.ops.torchvision, name):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    yield pytest.importorskip("quantus", exc_type=ImportError)
-    del library
+def quantus() -> ModuleType:
+    """Import Quantus, which imports torchvision."""
+    require_torchvision()
+    return pytest.importorskip("quantus", exc_type=ImportError)
 
 
 @pytest.fixture(scope="module")
