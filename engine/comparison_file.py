@@ -1,7 +1,5 @@
 """A comparison on disk: a folder with the sheet, the table and the matrix of agreement."""
 
-import csv
-import io
 from collections.abc import Iterable
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -9,6 +7,7 @@ from typing import Any
 
 from .atomic import refuse_existing, whole_folder
 from .compare import Comparison, Row
+from .csv_text import csv_text
 from .render.png import png_bytes
 
 TABLE, SHEET, AGREEMENT = "compare.csv", "sheet.png", "agreement.csv"
@@ -35,9 +34,7 @@ def require_free(folder: Path, *, replace: bool) -> None:
 
 def lines(rows: Iterable[Iterable[Any]]) -> bytes:
     """Write rows as CSV; a file name that is no UTF-8 is escaped."""
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode("utf-8", errors="backslashreplace")
+    return csv_text(rows).encode("utf-8", errors="backslashreplace")
 
 
 def describe_comparison(comparison: Comparison) -> dict[str, Any]:

@@ -20,7 +20,7 @@ class Journal:
 
     def append(self, row: Row) -> None:
         """Write a row and wait until the disk has it; OutputError if that fails, and then nothing of it stays."""
-        line = (json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n").encode()
+        line = (json.dumps(row, allow_nan=False) + "\n").encode()
         end = os.lseek(self._descriptor, 0, os.SEEK_END)
         try:
             written = os.write(self._descriptor, line)

@@ -1,16 +1,16 @@
 """What a run has measured so far: means with intervals, differences to a baseline, as CSV, JSON and one HTML page."""
 
-import csv
-import io
 import json
 from collections import Counter
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .atomic import whole_file
+from .csv_text import csv_text
 from .errors import OutputError
 from .evaluate import GALLERY, PLAN, ROWS, read_plan, slug
 from .journal import Row, rows_of
@@ -46,6 +46,17 @@ class Results:
         rows = (self.rows.get((picture, method), {}) for picture in self.pictures)
         found = [row.get("values", {}).get(metric) for row in rows]
         return np.array([np.nan if value is None else value for value in found], np.float64)
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """Means, intervals, differences to the baseline, counts and refusals; each is resampled once."""
+        return {
+            "plan": self.plan,
+            "baseline": self.baseline,
+            "pictures": len(self.pictures),
+            "skipped": self.skipped,
+            "methods": [summary_of(self, method) for method in self.methods],
+        }
 
     def mean(self, method: str, metric: str) -> Estimate | None:
         return estimate(self.values(method, metric), self.plan["seed"])
@@ -85,7 +96,7 @@ def write_results(found: Results) -> None:
     contents = (results_csv(found), summary_csv(found), summary_json(found), report(found))
     for name, content in zip(FILES, contents, strict=True):
         with whole_file(found.folder / name, replace=True) as file:
-            file.write_text(content, encoding="utf-8", newline="")
+            file.write_text(content, encoding="utf-8", errors="backslashreplace", newline="")  # names that are no UTF-8
 
 
 def results_csv(found: Results) -> str:
@@ -101,34 +112,23 @@ def results_csv(found: Results) -> str:
             row.get("refused", "blank" if "blank" in row else ""),
         ]
         lines.append(told + [values.get(metric) for metric in found.metrics])
-    return table(["picture", "method", "class", "probability", "missing", *found.metrics], lines)
+    return csv_text([["picture", "method", "class", "probability", "missing", *found.metrics], *lines])
 
 
 def summary_csv(found: Results) -> str:
     """Write a line a method and metric: mean, interval, pictures, and the difference to the baseline."""
     lines = []
-    for entry in summary(found)["methods"]:
+    for entry in found.summary["methods"]:
         for metric, told in entry["metrics"].items():
             mean, difference = told["mean"], told["difference"]
             numbers = [(part or {}).get(key) for part in (mean, difference) for key in ("mean", "low", "high", "count")]
             lines.append([entry["method"], metric, *numbers])
     names = [f"{part}{key}" for part in ("", "difference_") for key in ("mean", "low", "high", "pictures")]
-    return table(["method", "metric", *names], lines)
+    return csv_text([["method", "metric", *names], *lines])
 
 
 def summary_json(found: Results) -> str:
-    return json.dumps(summary(found), indent=1, ensure_ascii=False) + "\n"
-
-
-def summary(found: Results) -> dict[str, Any]:
-    """Return means, intervals, differences to the baseline, counts and refusals."""
-    return {
-        "plan": found.plan,
-        "baseline": found.baseline,
-        "pictures": len(found.pictures),
-        "skipped": found.skipped,
-        "methods": [summary_of(found, method) for method in found.methods],
-    }
+    return json.dumps(found.summary, indent=1, ensure_ascii=False) + "\n"
 
 
 def summary_of(found: Results, method: str) -> dict[str, Any]:
@@ -143,25 +143,19 @@ def summary_of(found: Results, method: str) -> dict[str, Any]:
 def means(found: Results) -> list[dict[str, str]]:
     """Return a row a method, as texts: its means, and how many maps they are of."""
     rows = []
-    for method in found.methods:
-        counts = found.counts(method)
-        numbers = {metric: found.mean(method, metric) for metric in found.metrics}
-        texts = {metric: "-" if mean is None else f"{mean.mean:.4g}" for metric, mean in numbers.items()}
-        rows.append({"method": method} | {name: str(count) for name, count in counts.items()} | texts)
+    for told in found.summary["methods"]:
+        counts = {name: str(told[name]) for name in ("maps", "refused", "blank")}
+        numbers = {name: measure["mean"] for name, measure in told["metrics"].items()}
+        texts = {name: "-" if mean is None else f"{mean['mean']:.4g}" for name, mean in numbers.items()}
+        rows.append({"method": told["method"]} | counts | texts)
     return rows
-
-
-def table(head: list[str], lines: list[list[Any]]) -> str:
-    stream = io.StringIO()
-    csv.writer(stream).writerows([head, *lines])
-    return stream.getvalue()
 
 
 def report(found: Results) -> str:
     """Draw the HTML page."""
     better = {name: metric.facts.better for name, metric in found.metrics.items()}
     values = {metric: {method: found.values(method, metric) for method in found.methods} for metric in better}
-    return page(summary(found), better, values, gallery(found))
+    return page(found.summary, better, values, gallery(found))
 
 
 def gallery(found: Results) -> list[Shown]:

@@ -20,7 +20,7 @@ from ddcam.engine.evaluate import ROWS, Plan, evaluate, restart
 from ddcam.engine.journal import rows_of
 from ddcam.engine.metrics import METRICS, Metric
 from ddcam.engine.metrics.registry import MetricFacts
-from ddcam.engine.results import results, summary, write_results
+from ddcam.engine.results import results, write_results
 from ddcam.engine.types import Picture
 from ddcam.models import demo_path, demo_pictures
 
@@ -41,7 +41,7 @@ def digits(*more: Sample) -> Dataset:
 def run(folder: Path, plan: Plan = PLAN, data: Dataset | None = None) -> dict[str, Any]:
     for _ in evaluate(MODEL, data or digits(), plan, folder):
         pass
-    return summary(results(folder))
+    return results(folder).summary
 
 
 def test_every_picture_and_method_has_a_row_with_every_metric(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_a_killed_run_goes_on_with_the_same_numbers(tmp_path: Path) -> None:
         child.wait()
     subprocess.run(command, check=True, capture_output=True)
 
-    found = summary(results(tmp_path / "killed"))
+    found = results(tmp_path / "killed").summary
     assert found["pictures"] == expected["pictures"]
     means = [{m: told["metrics"][m]["mean"]["mean"] for m in PLAN.metrics} for told in found["methods"][:2]]
     wanted = [{m: told["metrics"][m]["mean"]["mean"] for m in PLAN.metrics} for told in expected["methods"][:2]]
@@ -194,6 +194,17 @@ def test_the_report_stands_alone_and_tells_the_means(tmp_path: Path) -> None:
     assert f"{mean.mean:.3g}" in page
     assert json.loads((tmp_path / "summary.json").read_text())["baseline"] == "grad-cam"
     assert (tmp_path / "results.csv").read_text().count("\n") == 1 + len(demo_pictures()) * 3
+
+
+def test_a_file_name_that_is_no_utf_8_is_measured_once_and_written_escaped(tmp_path: Path) -> None:
+    [first, *_] = digits().samples
+    odd = Dataset((replace(first, name="\udcff.png"),), (), "digits")
+    run(tmp_path, data=odd)
+    run(tmp_path, data=odd)
+    write_results(results(tmp_path))
+
+    assert len(rows_of(tmp_path / ROWS)) == len(PLAN.methods)
+    assert "\\udcff.png" in (tmp_path / "results.csv").read_text(encoding="utf-8")
 
 
 def test_names_of_pictures_cannot_write_html(tmp_path: Path) -> None:
