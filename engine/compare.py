@@ -9,15 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import DdcamError
-from .explain import in_picture, warnings_of
+from .explain import as_drawn, at_input, in_picture, warnings_of
 from .methods import Method
 from .metrics import METRICS, Case, case_of
 from .model import Model
 from .preprocess import prepare
 from .problem import Problem
 from .render.sheet import Tile, sheet, tile_size
-from .saliency import for_the_eye, is_blank
+from .saliency import is_blank
 from .search.kinds import Scores
+from .trials import warm_up
 from .types import Attribution, Floats, Picture, Pixels, Placement, Prediction
 from .whereabouts import LEAST, whereabouts, without_place
 
@@ -101,7 +102,7 @@ def compare(contest: Contest, picture: Picture, tell: Callable[[str], None] = la
         tell(name)
         tried.append(placed(attempt(contest, name, method, inputs), contest.model, placement, case))
     decided = problem.prediction(problem.target)
-    share = str(decided) if decided.probability is None else f"{decided.label} {decided.probability:.1%}"
+    tiles = [tile_of(one, contest.model, placement) for one in tried]
     mapped = {one.row.method: one.map for one in tried if one.map is not None}
     return Comparison(
         picture=picture.name,
@@ -110,9 +111,7 @@ def compare(contest: Contest, picture: Picture, tell: Callable[[str], None] = la
         rows=tuple(one.row for one in tried),
         mapped=tuple(mapped),
         agreement=rank_correlations(list(mapped.values())),
-        sheet=sheet(
-            picture.pixels, [tile_of(one, contest.model, placement) for one in tried], f"{share}, {picture.name}"
-        ),
+        sheet=sheet(picture.pixels, tiles, f"{decided.brief}, {picture.name}"),
     )
 
 
@@ -133,7 +132,9 @@ def attempt(contest: Contest, name: str, method: Method, inputs: NDArray[Any]) -
     """Run a method on a problem of its own, so that none profits from what another has computed."""
     cost = method.facts.cost
     try:
-        warm_up(contest, name, method, inputs)
+        if name not in contest.warm:
+            warm_up(method, pose(contest, inputs))
+            contest.warm.add(name)
         problem = pose(contest, inputs)
         started = time.perf_counter()
         found = method(problem)
@@ -146,31 +147,16 @@ def attempt(contest: Contest, name: str, method: Method, inputs: NDArray[Any]) -
     return Tried(Row(name, outcome, seconds=seconds, probes=probes, usual_cost=cost, note=note), found)
 
 
-def warm_up(contest: Contest, name: str, method: Method, inputs: NDArray[Any]) -> None:
-    """Let what is done once a model be done before seconds are taken: graphs are written, sessions opened.
-
-    For methods that perturb the picture, whose many forwards need no graph, one forward does that.
-    """
-    if name in contest.warm:
-        return
-    if method.facts.needs == "the whole model" and method.formula is None:
-        pose(contest, inputs).score_images(inputs)
-    else:
-        method(pose(contest, inputs))
-    contest.warm.add(name)
-
-
 def placed(tried: Tried, model: Model, placement: Placement, case: Case | None) -> Tried:
     """Add where a map lies and how faithful it is; there is nothing to add to one that is blank or was refused."""
     found = tried.attribution
     if found is None or tried.row.outcome != "map":
         return tried
-    shown, row = model.opened.preprocessing, tried.row
+    row = tried.row
     if where := whereabouts(in_picture(found.grid_map, model.split, placement), placement):
         best = where.best
         row = replace(row, place=best.name, coverage=best.coverage, area=best.area, half=where.half)
-    whole = Placement(shown.height, shown.width, 0, 0, shown.height, shown.width)
-    saliency = in_picture(found.grid_map, model.split, whole)
+    saliency = at_input(found.grid_map, model.split, model.opened.preprocessing)
     if case is not None:
         inserted, deleted = (METRICS[name](saliency, case) for name in ("insertion", "deletion"))
         row = replace(row, insertion=inserted, deletion=deleted)
@@ -179,12 +165,11 @@ def placed(tried: Tried, model: Model, placement: Placement, case: Case | None) 
 
 def tile_of(tried: Tried, model: Model, placement: Placement) -> Tile:
     """Draw a map at the size of a tile, as `explain` draws it: brightened where it was made pixel by pixel."""
-    row, found, shown = tried.row, tried.attribution, model.opened.preprocessing
+    row, found = tried.row, tried.attribution
     if found is None:
         return Tile(row.method, f"refused: {row.note}", None)
     saliency = in_picture(found.grid_map, model.split, small(placement))
-    fine = found.grid_map.shape == (shown.height, shown.width)
-    return Tile(row.method, said_of(row), for_the_eye(saliency) if fine else saliency)
+    return Tile(row.method, said_of(row), as_drawn(saliency, found.grid_map, model.opened.preprocessing))
 
 
 def small(placement: Placement) -> Placement:

@@ -13,6 +13,7 @@ import numpy as np
 from .atomic import whole_file
 from .dataset import Dataset, Sample, drawn, require_known, true_classes
 from .errors import DdcamError, OptionError, OutputError
+from .explain import as_drawn, in_picture
 from .graph.shuffle import shuffled
 from .journal import Journal, Row, journal, rows_of
 from .methods import Method, method_named
@@ -23,14 +24,12 @@ from .preprocess import prepare
 from .preserved import default_predicate
 from .problem import Problem
 from .render.thumbnail import thumbnail
-from .saliency import for_the_eye, is_blank, saliency_map
+from .saliency import is_blank
 from .search.predicate import require_fit
 from .trials import Exhibit, Setting, exhibit, inside, trial
 from .types import Floats, Wishes
 
 PLAN, ROWS, GALLERY = "plan.json", "rows.jsonl", "gallery"
-FINE = 64 * 64
-"""Cells from which on a map was made pixel by pixel, and is brightened to be seen."""
 
 
 @dataclass(frozen=True)
@@ -231,7 +230,7 @@ def result(run: Run, name: str, shown: Exhibit, index: int) -> Row:
     decided = problem.prediction(problem.target)
     told: Row = {"index": index, "class": decided.index, "label": decided.label, "probability": decided.probability}
     try:
-        saliency, case = trial(run.setting, run.methods[name], shown)
+        saliency, case = trial(run.setting, name, run.methods[name], shown)
     except DdcamError as error:
         return told | {"refused": str(error)}
     assert case.attempt is not None
@@ -260,9 +259,10 @@ def scored(metrics: dict[str, Metric], saliency: Map, case: Case) -> Row:
 
 def keep_picture(folder: Path, index: int, name: str, shown: Exhibit, grid_map: Floats) -> None:
     """Write a small overlay for the report, and the picture itself."""
-    saliency = saliency_map(grid_map, shown.placement)
-    fine = grid_map.size > FINE
-    for stem, drawn_map in ((str(index), None), (f"{index}-{slug(name)}", for_the_eye(saliency) if fine else saliency)):
+    model = shown.problem.model
+    saliency = in_picture(grid_map, model.split, shown.placement)
+    overlaid = as_drawn(saliency, grid_map, model.opened.preprocessing)
+    for stem, drawn_map in ((str(index), None), (f"{index}-{slug(name)}", overlaid)):
         with whole_file(folder / GALLERY / f"{stem}.jpg", replace=True) as file:
             file.write_bytes(thumbnail(shown.picture.pixels, drawn_map))
 

@@ -31,6 +31,7 @@ from .types import (
     Pixels,
     Placement,
     Prediction,
+    Preprocessing,
     Question,
     Split,
     UnitWish,
@@ -97,6 +98,12 @@ def in_picture(grid_map: Floats, split: Split, placement: Placement) -> Floats:
     return saliency_map(grid_map, placement)
 
 
+def at_input(grid_map: Floats, split: Split, shown: Preprocessing) -> Floats:
+    """Bring a map to the size of the model input, as `in_picture` brings it into the picture."""
+    whole = Placement(shown.height, shown.width, 0, 0, shown.height, shown.width)
+    return in_picture(grid_map, split, whole)
+
+
 def rivals_of(certificate: Certificate | None, problem: Problem) -> tuple[Prediction, ...]:
     """Describe the classes that the certificate saw decided for, other than that of the whole picture."""
     if certificate is None:
@@ -149,8 +156,7 @@ def title_of(explanation: Explanation) -> str:
     target, chosen = explanation.target, explanation.chosen
     if isinstance(chosen, ChosenBox):
         return f"{chosen.found.label} {chosen.found.score:.1%}, the box drawn"
-    share = str(target) if target.probability is None else f"{target.label} {target.probability:.1%}"
-    return f"{share}, in the region drawn" if chosen else share
+    return f"{target.brief}, in the region drawn" if chosen else target.brief
 
 
 def frame_of(explanation: Explanation) -> NDArray[np.bool_] | None:
@@ -162,10 +168,13 @@ def frame_of(explanation: Explanation) -> NDArray[np.bool_] | None:
 
 
 def drawn(explanation: Explanation) -> Floats:
-    """Return the map as it is drawn: as it is over a grid, brightened where it was made pixel by pixel."""
-    shown = explanation.preprocessing
-    fine = explanation.attribution.grid_map.shape == (shown.height, shown.width)
-    return for_the_eye(explanation.saliency) if fine else explanation.saliency
+    """Return the map of an explanation as it is drawn."""
+    return as_drawn(explanation.saliency, explanation.attribution.grid_map, explanation.preprocessing)
+
+
+def as_drawn(saliency: Floats, grid_map: Floats, shown: Preprocessing) -> Floats:
+    """Return a map as it is over a grid, brightened where `grid_map` was made pixel by pixel of the model input."""
+    return for_the_eye(saliency) if grid_map.shape == (shown.height, shown.width) else saliency
 
 
 def warnings_of(attribution: Attribution, model: Model) -> tuple[str, ...]:

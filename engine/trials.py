@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .dataset import Box
+from .explain import at_input
 from .methods import Method
 from .metrics import Attempt, Case, Map, Mosaic, case_of
 from .model import Model
 from .problem import Problem
 from .runtime.effort import effort_of
-from .saliency import enlarge, patch_map, saliency_map
+from .saliency import enlarge
 from .types import Attribution, Floats, Picture, Placement, Preprocessing, Split
 from .whole import as_type
 
@@ -33,10 +34,8 @@ class Setting:
         return self.shuffle()
 
     @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the model input."""
-        shown = self.model.opened.preprocessing
-        return shown.height, shown.width
+    def shown(self) -> Preprocessing:
+        return self.model.opened.preprocessing
 
 
 @dataclass(frozen=True)
@@ -69,19 +68,19 @@ def exhibit(picture: Picture, placement: Placement, problem: Problem, box: NDArr
     return Exhibit(picture, placement, problem, replace(case, score=Remembered(case.score)))
 
 
-def trial(setting: Setting, method: Method, shown: Exhibit) -> tuple[Map, Case]:
+def trial(setting: Setting, name: str, method: Method, shown: Exhibit) -> tuple[Map, Case]:
     """Run a method on a picture; return its map at the size of the model input, and the case of it for metrics.
 
-    Raises DdcamError where the method refuses. Cost: the method's; once a model more where it writes a graph first,
-    which is not part of its seconds.
+    `name` is what it was asked for by, options included. Raises DdcamError where the method refuses. Cost: the
+    method's, and once a model that of `warm_up`, which is not part of its seconds.
     """
-    if method.facts.needs not in ("the head", "features") and method.name not in setting.warm:
-        method(shown.problem)
-        setting.warm.add(method.name)
+    if name not in setting.warm:
+        warm_up(method, shown.problem)
+        setting.warm.add(name)
     problem = posed_again(setting, shown)
     attribution, effort = effort_of(lambda: method(problem))
     split, target = shown.problem.split, shown.case.target
-    signed = at_input_signed(attribution, split, setting.size)
+    signed = at_input_signed(attribution, split, (setting.shown.height, setting.shown.width))
     ask = partial(ask_again, setting, method)
     mosaic = shown.mosaic and Mosaic(partial(ask, setting.model, shown.mosaic[0], target), shown.mosaic[1])
     case = replace(
@@ -92,7 +91,18 @@ def trial(setting: Setting, method: Method, shown: Exhibit) -> tuple[Map, Case]:
         explain_randomised=lambda: ask(setting.shuffled, shown.problem.picture, target),
         mosaic=mosaic,
     )
-    return at_input(attribution.grid_map, split, setting.size), case
+    return at_input(attribution.grid_map, split, setting.shown), case
+
+
+def warm_up(method: Method, problem: Problem) -> None:
+    """Let what is done once a model be done before seconds are taken: graphs are written, sessions opened.
+
+    For methods that perturb the picture, whose many forwards need no graph, one forward does that.
+    """
+    if method.facts.needs == "the whole model" and method.formula is None:
+        problem.score_images(problem.picture)
+    else:
+        method(problem)
 
 
 def posed_again(setting: Setting, shown: Exhibit) -> Problem:
@@ -106,15 +116,7 @@ def ask_again(setting: Setting, method: Method, model: Model, inputs: NDArray[An
     """Return a method's map of another input, class or model."""
     given = as_type(inputs, np.dtype(model.opened.picture.dtype))
     problem = Problem(model, given, target=str(target), preserve=setting.preserve)
-    return at_input(method(problem).grid_map, model.split, setting.size)
-
-
-def at_input(grid_map: Floats, split: Split, size: tuple[int, int]) -> Map:
-    """Bring a map to the size of the model input as `explain` draws it: its positive part, in 0..1."""
-    frame = Placement(*size, 0, 0, *size)
-    if split.units == "patch" and grid_map.shape == split.grid:
-        return patch_map(grid_map, split, frame)
-    return saliency_map(grid_map, frame)
+    return at_input(method(problem).grid_map, model.split, setting.shown)
 
 
 def at_input_signed(attribution: Attribution, split: Split, size: tuple[int, int]) -> Map:

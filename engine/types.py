@@ -237,6 +237,11 @@ class Prediction:
     logit: float
     probability: float | None
 
+    @property
+    def brief(self) -> str:
+        """The class and its probability as a title has them."""
+        return str(self) if self.probability is None else f"{self.label} {self.probability:.1%}"
+
     def __str__(self) -> str:
         if self.probability is None:
             return f"{self.label} {self.logit:.5g}"
