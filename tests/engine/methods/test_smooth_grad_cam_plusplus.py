@@ -6,12 +6,12 @@ import pytest
 from ddcam.engine.methods import method_named
 
 
-@pytest.mark.parametrize("n", [1, 3])
+@pytest.mark.parametrize("samples", [1, 3])
 @pytest.mark.parametrize("demo", ["cnn_additive", "cnn_interacting", "vit"])
-def test_clean_samples_give_grad_cam_plusplus(demo: str, n: int, pose) -> None:
+def test_clean_samples_give_grad_cam_plusplus(demo: str, samples: int, pose) -> None:
     problem = pose(demo)
     expected = method_named("grad-cam++")(problem).scores
-    found = method_named(f"smooth-grad-cam++:n={n}:sigma=0")(problem).scores
+    found = method_named(f"smooth-grad-cam++:samples={samples}:sigma=0")(problem).scores
 
     np.testing.assert_allclose(found, expected, atol=1e-4 * expected.max())
 
@@ -20,7 +20,7 @@ def test_noise_moves_the_map_and_the_seed_fixes_it(pose) -> None:
     problem = pose("cnn_interacting")
     clean, first, again, other = (
         method_named(f"smooth-grad-cam++:{options}")(problem).scores
-        for options in ("n=1:sigma=0", "seed=1", "seed=1", "seed=2")
+        for options in ("samples=1:sigma=0", "seed=1", "seed=1", "seed=2")
     )
 
     np.testing.assert_array_equal(first, again)
