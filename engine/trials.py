@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .dataset import Box
+from .errors import DdcamError
 from .explain import at_input
 from .methods import Method
 from .metrics import Attempt, Case, Map, Mosaic, case_of
@@ -50,16 +51,25 @@ class Exhibit:
 
 
 class Remembered:
-    """A score that runs the same inputs once: insertion and restoring area show the same pictures."""
+    """A function that runs the same inputs once: insertion and restoring area show the same pictures.
 
-    def __init__(self, score: Callable[[Floats], Floats]) -> None:
-        self.score, self.known = score, dict[int, Floats]()
+    What raised DdcamError is not asked again either.
+    """
+
+    def __init__(self, function: Callable[[Floats], Floats]) -> None:
+        self.function, self.known = function, dict[int, Floats | DdcamError]()
 
     def __call__(self, inputs: Floats) -> Floats:
         key = hash(inputs.tobytes())
         if key not in self.known:
-            self.known[key] = self.score(inputs)
-        return self.known[key]
+            try:
+                self.known[key] = self.function(inputs)
+            except DdcamError as error:
+                self.known[key] = error
+        found = self.known[key]
+        if isinstance(found, DdcamError):
+            raise found
+        return found
 
 
 def exhibit(picture: Picture, placement: Placement, problem: Problem, box: NDArray[np.bool_] | None = None) -> Exhibit:
@@ -86,7 +96,7 @@ def trial(setting: Setting, name: str, method: Method, shown: Exhibit) -> tuple[
     case = replace(
         shown.case,
         attempt=Attempt(attribution, signed, effort.seconds, effort.memory),
-        explain=lambda inputs: ask(setting.model, inputs, target),
+        explain=Remembered(lambda inputs: ask(setting.model, inputs, target)),  # coherency and ADCC ask the same
         explain_class=lambda other: ask(setting.model, shown.problem.picture, other),
         explain_randomised=lambda: ask(setting.shuffled, shown.problem.picture, target),
         mosaic=mosaic,
