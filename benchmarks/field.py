@@ -29,10 +29,10 @@ METHODS = (
     "rise:samples=200",
 )  # fmt: skip
 METRICS = (
-    "insertion:count=14", "deletion:count=14", "average-drop", "average-increase", "average-gain", "average-drop-in-deletion",
-    "restoring-area:count=14", "road:percentiles=50", "energy", "pointing-game", "box-iou", "complexity", "sparseness",
-    "entropy", "coherency", "adcc", "label-randomisation", "sufficiency", "minimality", "subset-share", "probes",
-    "seconds",
+    "insertion:count=14", "deletion:count=14", "average-drop", "average-increase", "average-gain",
+    "average-drop-in-deletion", "restoring-area:count=14", "road:percentiles=50", "energy", "pointing-game",
+    "box-iou", "complexity", "sparseness", "entropy", "coherency", "adcc", "label-randomisation", "sufficiency",
+    "minimality", "subset-share", "probes", "seconds",
 )  # fmt: skip
 """What 100 pictures on one core take an hour or two for: sampling methods get fewer samples than their defaults."""
 
