@@ -22,7 +22,7 @@ MODELS = {
     "squeezenet": "imagenet/squeezenet1.1_nchw_f32_opset7.onnx",
 }
 METHODS = (
-    "dd-cam", "nested", "shapley:samples=64", "grad-cam", "grad-cam++", "smooth-grad-cam++:samples=8", "xgrad-cam",
+    "dd-cam", "nested", "grad-cam", "grad-cam++", "smooth-grad-cam++:samples=8", "xgrad-cam",
     "hirescam", "layer-cam", "eigen-grad-cam", "shapley-cam", "finer-cam", "norm-grad", "cf-cam", "eigen-cam",
     "kpca-cam", "fem", "ablation-cam", "recipro-cam", "saliency", "input-x-gradient", "smoothgrad:samples=8",
     "integrated-gradients:steps=8", "fullgrad", "guided-backpropagation", "deeplift", "lrp", "occlusion",

@@ -13,7 +13,7 @@ import numpy as np
 from .atomic import whole_file
 from .dataset import Dataset, Sample, drawn, require_known, true_classes
 from .errors import DdcamError, OptionError, OutputError
-from .explain import as_drawn, in_picture
+from .explain import drawn_map, explanation_of
 from .graph.shuffle import shuffled
 from .journal import Journal, Row, journal, rows_of
 from .methods import Method, method_named
@@ -27,7 +27,7 @@ from .render.thumbnail import thumbnail
 from .saliency import is_blank
 from .search.predicate import require_fit
 from .trials import Exhibit, Setting, exhibit, inside, trial
-from .types import Floats, Wishes
+from .types import Explanation, Wishes
 
 PLAN, ROWS, GALLERY = "plan.json", "rows.jsonl", "gallery"
 
@@ -237,7 +237,9 @@ def result(run: Run, name: str, shown: Exhibit, index: int) -> Row:
     attribution = case.attempt.attribution
     told |= {"outcome": attribution.outcome, "warnings": list(attribution.warnings)}
     if index < run.plan.gallery:
-        keep_picture(run.folder, index, name, shown, attribution.grid_map)
+        explanation = explanation_of(problem, attribution, shown.picture, shown.placement)
+        keep_picture(run.folder, index, name, explanation)
+        told |= {"text": explanation.text}
     if is_blank(attribution.grid_map):
         return told | {"blank": True}
     return told | scored(run.metrics, saliency, case)
@@ -257,14 +259,11 @@ def scored(metrics: dict[str, Metric], saliency: Map, case: Case) -> Row:
     return {"values": values, "notes": notes}
 
 
-def keep_picture(folder: Path, index: int, name: str, shown: Exhibit, grid_map: Floats) -> None:
+def keep_picture(folder: Path, index: int, name: str, explanation: Explanation) -> None:
     """Write a small overlay for the report, and the picture itself."""
-    model = shown.problem.model
-    saliency = in_picture(grid_map, model.split, shown.placement)
-    overlaid = as_drawn(saliency, grid_map, model.opened.preprocessing)
-    for stem, drawn_map in ((str(index), None), (f"{index}-{slug(name)}", overlaid)):
+    for stem, saliency in ((str(index), None), (f"{index}-{slug(name)}", drawn_map(explanation))):
         with whole_file(folder / GALLERY / f"{stem}.jpg", replace=True) as file:
-            file.write_bytes(thumbnail(shown.picture.pixels, drawn_map))
+            file.write_bytes(thumbnail(explanation.picture.pixels, saliency))
 
 
 def slug(name: str) -> str:

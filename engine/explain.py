@@ -61,7 +61,12 @@ def explain(
     attribute = method_named(method)
     inputs, placement = prepare(picture, model.opened.preprocessing, model.opened.picture)
     problem = Problem(model, inputs, target=target, preserve=preserve, question=question)
-    attribution = attribute(problem)
+    return explanation_of(problem, attribute(problem), picture, placement)
+
+
+def explanation_of(problem: Problem, attribution: Attribution, picture: Picture, placement: Placement) -> Explanation:
+    """Put what a method found into the picture and into words. Cost: nothing is run."""
+    model = problem.model
     explanation = Explanation(
         model=describe_model(model),
         picture=picture,
@@ -76,7 +81,7 @@ def explain(
         saliency=in_picture(attribution.grid_map, model.split, placement),
         device=model.device,
         warnings=warnings_of(attribution, model),
-        arrays={"input": inputs, "features": problem.raw},
+        arrays={"input": problem.picture, "features": problem.raw},
         rivals=rivals_of(attribution.certificate, problem),
         chosen=model.opened.chosen,
     )
@@ -130,7 +135,7 @@ def save(explanation: Explanation, folder: str | Path, *, keep_arrays: bool = Fa
     A map that is made of concepts or prototypes gets parts.png, a row for each. `keep_arrays` adds the model input and
     the features, so that `verify` needs no picture. Raises OutputError.
     """
-    pixels, saliency = explanation.picture.pixels, drawn(explanation)
+    pixels, saliency = explanation.picture.pixels, drawn_map(explanation)
     frame, title = frame_of(explanation), title_of(explanation)
     pictures = {
         "overlay.png": png_bytes(framed(overlay(pixels, saliency), frame)),
@@ -167,7 +172,7 @@ def frame_of(explanation: Explanation) -> NDArray[np.bool_] | None:
     return None if chosen is None else inside(explanation.picture.pixels.shape, chosen.found.box)
 
 
-def drawn(explanation: Explanation) -> Floats:
+def drawn_map(explanation: Explanation) -> Floats:
     """Return the map of an explanation as it is drawn."""
     return as_drawn(explanation.saliency, explanation.attribution.grid_map, explanation.preprocessing)
 

@@ -167,6 +167,10 @@ def gallery(found: Results) -> list[Shown]:
         own = found.folder / GALLERY / f"{index}.jpg"
         files = {method: found.folder / GALLERY / f"{index}-{slug(method)}.jpg" for method in found.methods}
         if own.exists():
-            tiles = {method: file.read_bytes() for method, file in files.items() if file.exists()}
+            tiles = {
+                method: (file.read_bytes(), found.rows[picture, method].get("text", ""))
+                for method, file in files.items()
+                if file.exists()
+            }
             rows.append(Shown(picture, row["label"], own.read_bytes(), tiles))
     return rows

@@ -4,6 +4,7 @@ from collections import Counter
 
 import numpy as np
 
+from .chosen import ChosenBox
 from .methods import METHODS
 from .saliency import is_blank
 from .types import Attribution, Certificate, Explanation, Prediction, plural
@@ -33,15 +34,18 @@ def verbalise(explanation: Explanation) -> str:
 
 
 def decision(explanation: Explanation) -> str:
-    target, best = explanation.target, explanation.top[0]
+    target, best, chosen = explanation.target, explanation.top[0], explanation.chosen
     share = seen_share(explanation.placement)
     saw = "the model" if share == 1 else f"the model saw {percent(share)} of the picture and"
+    if isinstance(chosen, ChosenBox):
+        return f"{saw} finds {named(target)} in the chosen box"
+    where = " in the chosen region" if chosen else ""
     if explanation.model["classes"] == 1:
         value = f"{target.logit:.5g}" if target.probability is None else f"a probability of {probability(target)}"
         return f"{saw} gives {target.label} {value}"
     if target.index == best.index:
-        return f"{saw} decides for {named(best)}, ahead of {named(explanation.top[1])}"
-    return f"{saw} decides for {named(best)}; explained is {named(target)}"
+        return f"{saw} decides for {named(best)}{where}, ahead of {named(explanation.top[1])}"
+    return f"{saw} decides for {named(best)}{where}; explained is {named(target)}"
 
 
 def named(prediction: Prediction) -> str:

@@ -19,12 +19,12 @@ BETTER = {"higher": "more is better", "lower": "less is better"}
 
 @dataclass(frozen=True)
 class Shown:
-    """A picture of the gallery: its name, the class explained, itself and its overlays by method, as JPEG files."""
+    """A picture of the gallery: its name, the class explained, itself as JPEG, overlay and words by method."""
 
     name: str
     label: str
     picture: bytes
-    overlays: Mapping[str, bytes]
+    overlays: Mapping[str, tuple[bytes, str]]
 
 
 def page(
@@ -114,15 +114,17 @@ def best(summary: Told, metric: str, way: str) -> float | None:
 def pictures(gallery: Sequence[Shown]) -> str:
     rows = []
     for shown in gallery:
-        tiles = figure(shown.picture, "picture") + "".join(figure(*pair[::-1]) for pair in shown.overlays.items())
+        drawn = (figure(overlay, name, text) for name, (overlay, text) in shown.overlays.items())
+        tiles = figure(shown.picture, "picture") + "".join(drawn)
         rows.append(f"<h3>{escape(shown.name)}: {escape(shown.label)}</h3><div class='gallery'>{tiles}</div>")
     return f"<h2>Pictures</h2>{''.join(rows)}" if rows else ""
 
 
-def figure(content: bytes, caption: str) -> str:
+def figure(content: bytes, caption: str, text: str = "") -> str:
     source = f"data:image/jpeg;base64,{b64encode(content).decode()}"
     image = f'<img loading="lazy" alt="{escape(caption)}" src="{source}">'
-    return f"<figure>{image}<figcaption>{escape(caption)}</figcaption></figure>"
+    words = f"<p>{escape(text)}</p>" if text else ""
+    return f"<figure>{image}<figcaption>{escape(caption)}{words}</figcaption></figure>"
 
 
 def plots(better: Mapping[str, str], values: Mapping[str, Mapping[str, Floats]]) -> str:

@@ -7,12 +7,14 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import ddcam
 from ddcam import open_image
 from ddcam.engine.dataset import Dataset, Sample
 from ddcam.engine.errors import OptionError, OutputError, PictureError
@@ -192,6 +194,9 @@ def test_the_report_stands_alone_and_tells_the_means(tmp_path: Path) -> None:
     mean = found.mean("dd-cam", "insertion")
     assert mean is not None
     assert f"{mean.mean:.3g}" in page
+    shown = next(path for path in demo_pictures() if path.stem == found.pictures[0])
+    told = ddcam.explain(ddcam.load(MODEL), shown, preserve="confidence:0.9")
+    assert f"<p>{escape(told.text)}</p>" in page
     assert json.loads((tmp_path / "summary.json").read_text())["baseline"] == "grad-cam"
     assert (tmp_path / "results.csv").read_text().count("\n") == 1 + len(demo_pictures()) * 3
 

@@ -207,6 +207,8 @@ def test_the_patches_that_suffice_for_a_box_are_its_own(file, tmp_path: Path, la
     assert explanation.attribution.subset == (row * CELLS + column,)
     assert explanation.attribution.certificate.holds
     assert "with IoU >= 0.5 there (threshold:0.4) (certified 1-minimal" in str(explanation)
+    assert f"finds {explanation.target.label} (" in explanation.text
+    assert ") in the chosen box. " in explanation.text
     save(explanation, tmp_path / "why", keep_arrays=True)
     saved = ddcam.open_explanation(tmp_path / "why")
     assert ddcam.verify(saved, path, picture if number == 2 else None).agrees

@@ -94,6 +94,7 @@ def test_the_patches_that_suffice_lie_in_the_region(file, tmp_path: Path, form: 
     for region, patch in ((RED_HALF, 5), (GREEN_HALF, 11)):
         explanation = explain(loader(path, WISHES, Choice(region=region)).load(picture), picture)
         assert explanation.attribution.subset == (patch,)
+        assert " in the chosen region, ahead of " in explanation.text
     save(explanation, tmp_path / "why", keep_arrays=True)
     saved = ddcam.open_explanation(tmp_path / "why")
 
