@@ -8,6 +8,7 @@ from .errors import DdcamError
 from .evaluate import Plan, evaluate, restart
 from .explain import explain, require_request, save, units_for
 from .explanation_file import open_explanation, require_writable
+from .export import SIZES, Export, check_export, embedded, export
 from .fit import find_concepts, find_prototypes, refuse_existing_fit
 from .gradient_file import Derivative, write_gradient
 from .inspect import inspect
@@ -22,12 +23,14 @@ from .verify import Verdict, verify
 __all__ = [
     "METHODS",
     "METRICS",
+    "SIZES",
     "Choice",
     "Comparison",
     "Contest",
     "DdcamError",
     "Derivative",
     "Explanation",
+    "Export",
     "Method",
     "Model",
     "Picture",
@@ -37,10 +40,13 @@ __all__ = [
     "Verdict",
     "Wishes",
     "catalogue",
+    "check_export",
     "compare",
     "describe_comparison",
+    "embedded",
     "evaluate",
     "explain",
+    "export",
     "find_concepts",
     "find_prototypes",
     "inspect",

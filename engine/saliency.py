@@ -48,7 +48,7 @@ def saliency_map(grid_map: Floats, placement: Placement) -> Map:
     """
     rows = _weights(placement.picture_height, placement.top, placement.bottom, grid_map.shape[0])
     columns = _weights(placement.picture_width, placement.left, placement.right, grid_map.shape[1])
-    values: Map = np.matmul(rows @ _scaled(grid_map), columns.T)
+    values: Map = np.matmul(rows @ scaled(grid_map), columns.T)
     return values
 
 
@@ -61,7 +61,7 @@ def patch_map(grid_map: Floats, split: Split, placement: Placement) -> Map:
     height, width = (size for i, size in enumerate(split.shape) if i not in (0, split.unit_axis))
     rows = _patches(placement.picture_height, placement.top, placement.bottom, height, split)
     columns = _patches(placement.picture_width, placement.left, placement.right, width, split)
-    bordered = np.pad(_scaled(grid_map), (0, 1))  # -1, outside the placement, is the border
+    bordered = np.pad(scaled(grid_map), (0, 1))  # -1, outside the placement, is the border
     return bordered[np.ix_(rows, columns)]
 
 
@@ -120,7 +120,8 @@ def _patches(pixels: int, start: float, stop: float, size: int, split: Split) ->
     return found
 
 
-def _scaled(grid_map: Floats) -> Map:
+def scaled(grid_map: Floats) -> Map:
+    """Return the positive part of a map divided by its maximum; zeros where that is not finite and positive."""
     positive = np.maximum(grid_map.astype(np.float64), 0)
     peak = float(positive.max(initial=0))
     if not 0 < peak < np.inf:  # false for NaN too

@@ -36,7 +36,7 @@ LAYERS = [
         "engine/split_files.py",
         "engine/verify.py",
     },
-    {"engine/trials.py", "engine/mosaic.py"},
+    {"engine/trials.py", "engine/mosaic.py", "engine/export.py"},
     {"engine/evaluate.py", "engine/compare.py"},
     {"engine/results.py", "engine/comparison_file.py"},
     {"engine/__init__.py"},
@@ -52,7 +52,7 @@ SOURCES = [
     *ROOT.glob("models/*.py"),
 ]
 HOMES = {
-    "onnx": ("engine/graph", "engine/autodiff", "engine/export.py", "models"),
+    "onnx": ("engine/graph", "engine/autodiff", "models"),
     "onnxruntime": ("engine/runtime", "models"),
     "PIL": ("engine/render", "adapters/images.py", "models"),
     "torch": ("models/train_digits.py", "adapters"),
