@@ -1,0 +1,179 @@
+"""Inspect, split, explain, differentiate and export what pipelines produce; print docs/exports.md.
+
+Networks of torchvision and timm with random weights by both PyTorch exporters, and some of these quantised, in float16,
+at other operator sets and with a fixed batch. Usage: python benchmarks/exports.py [--only NAME] > docs/exports.md
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import version_converter
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_dynamic, quantize_static
+from onnxruntime.transformers.float16 import convert_float_to_float16
+from zoo import EXPORTERS, exported, network, pictures
+
+import ddcam
+from ddcam.engine import Export, export, load, split_files
+from ddcam.engine.preprocess import from_pixels
+from ddcam.engine.types import Wishes
+
+NAMES = ["resnet18", "mobilenet_v2", "mobilenet_v3_large", "efficientnet_b0", "shufflenet_v2_x1_0", "squeezenet1_0"]
+NAMES += ["mnasnet1_0", "regnet_y_400mf", "densenet121", "googlenet", "convnext_tiny", "swin_t"]
+NAMES += ["deit_tiny_patch16_224"]
+CHANGED = ["resnet18", "mobilenet_v2", "squeezenet1_0", "deit_tiny_patch16_224"]
+PICTURES = Path(ddcam.__file__).parent / "engine" / "check_pictures.npy"
+HEADER = """# What exporters and converters produce
+
+Made by `python benchmarks/exports.py` with ddcam {version}, ONNX Runtime {runtime} and {torch}: networks of torchvision
+and timm, random weights, on a photograph. split: head(backbone(x)) is the model, from two files. dd-cam: certified
+1-minimal for `confidence:0.9`; units kept of all. gradient: saliency, its slopes compared with differences. export:
+the model with the Grad-CAM map inside, compared with model and engine.
+
+| export | inspect | split | dd-cam | gradient | export |
+|---|---|---|---|---|---|"""
+
+
+class Photographs(CalibrationDataReader):
+    """What static quantisation is calibrated on."""
+
+    def __init__(self, name: str) -> None:
+        self.rest = iter([{"x": row[None]} for row in pictures(name, 4).numpy()])
+
+    def get_next(self) -> dict[str, Any] | None:
+        return next(self.rest, None)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default="", help="exports whose names contain this")
+    asked = parser.parse_args()
+    versions = {"version": ddcam.__version__, "runtime": onnxruntime.__version__, "torch": f"PyTorch {torch_version()}"}
+    print(HEADER.format(**versions))
+    reasons: dict[str, int] = {}
+    worked = total = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for title, make in exports(Path(folder)):
+            if asked.only not in title:
+                continue
+            started = time.perf_counter()
+            cells = [cell(told, reasons) for told in examined(make(), Path(folder))]
+            total, worked = total + 1, worked + (" of " in cells[2])
+            print(f"| {title} | {' | '.join(cells)} |", flush=True)
+            print(f"{title}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
+    print(f"\ndd-cam works for {worked} of {total}.")
+    for reason, number in reasons.items():
+        print(f"\n{number}. {reason}")
+
+
+def torch_version() -> str:
+    import torch  # noqa: PLC0415  (zoo has prepared it)
+
+    return str(torch.__version__)
+
+
+def cell(told: str | Exception, reasons: dict[str, int]) -> str:
+    """Return what came out, or the number of the reason why not."""
+    return told if isinstance(told, str) else f"({reasons.setdefault(str(told), len(reasons) + 1)})"
+
+
+# ----- what is produced -----
+
+
+def exports(folder: Path) -> Iterator[tuple[str, Callable[[], Path]]]:
+    for name in NAMES:
+        for exporter in EXPORTERS:
+            yield f"{name}, {exporter}", lambda n=name, e=exporter: plain(n, e, folder)
+    for name in CHANGED:
+        for title, change in CHANGES.items():
+            yield f"{name}, {title}", lambda n=name, c=change: changed(n, c, folder)
+        yield f"{name}, batch of one", lambda n=name: plain(n, "script", folder, free=False)
+
+
+def plain(name: str, exporter: str, folder: Path, free: bool = True) -> Path:
+    exported(name, network(name), exporter, folder, free)
+    return folder / f"{name}.{exporter}{'' if free else '.one'}.onnx"
+
+
+def changed(name: str, change: Callable[[str, Path, Path], None], folder: Path) -> Path:
+    out = folder / "changed.onnx"
+    change(name, plain(name, "script", folder), out)
+    return out
+
+
+def static(form: QuantFormat) -> Callable[[str, Path, Path], None]:
+    return lambda name, file, out: quantize_static(file, out, Photographs(name), quant_format=form)
+
+
+def half(_: str, file: Path, out: Path) -> None:
+    onnx.save(convert_float_to_float16(onnx.load(file), keep_io_types=True), out)
+
+
+def at_opset(version: int) -> Callable[[str, Path, Path], None]:
+    return lambda _, file, out: onnx.save(version_converter.convert_version(onnx.load(file), version), out)
+
+
+CHANGES: dict[str, Callable[[str, Path, Path], None]] = {
+    "static QDQ": static(QuantFormat.QDQ),
+    "static QOperator": static(QuantFormat.QOperator),
+    "dynamic int8": lambda _, file, out: quantize_dynamic(file, out),
+    "float16": half,
+    "operator set 21": at_opset(21),
+    "operator set 16": at_opset(16),
+}
+
+
+# ----- what works -----
+
+
+def examined(file: Path, folder: Path) -> list[str | Exception]:
+    wishes, work = Wishes(preprocessing="imagenet"), tempfile.mkdtemp(dir=folder)
+    picture = from_pixels(np.load(PICTURES)[0], "photograph")
+    model: list[ddcam.Model] = []
+
+    def inspected() -> str:
+        report = ddcam.inspect(file, wishes)
+        if report["refusal"]:
+            raise ddcam.DdcamError(report["refusal"])
+        model.append(load(file, wishes))
+        return f"{model[0].split.count} {model[0].split.units}s"
+
+    def searched() -> str:
+        found = ddcam.explain(model[0], picture, preserve="confidence:0.9").attribution
+        certificate = found.certificate
+        if certificate is None or not certificate.holds:
+            raise SystemExit(f"{file.name}: not certified ({found.outcome})")
+        return f"{len(found.subset or ())} of {model[0].split.count}"
+
+    def differentiated() -> str:
+        ddcam.explain(model[0], picture, preserve="confidence:0.9", method="saliency")
+        return "yes"
+
+    def split() -> str:
+        return f"within {split_files(file, Path(work) / 'split', wishes)[1]:.0e}"
+
+    def embedded() -> str:
+        found = export(file, Path(work) / "out.onnx", Export("grad-cam"), wishes)
+        return f"map within {found.maps:.0e}"
+
+    return [tried(what) for what in (inspected, split, searched, differentiated, embedded)]
+
+
+def tried(work: Callable[[], str]) -> str | Exception:
+    try:
+        return work()
+    except ddcam.DdcamError as refusal:
+        return refusal
+    except IndexError:
+        return ddcam.DdcamError("it could not be loaded")
+
+
+if __name__ == "__main__":
+    main()
