@@ -14,6 +14,7 @@ import click
 
 from . import __version__, engine
 from .adapters.datasets import FORMATS, open_dataset
+from .adapters.download import fetch
 from .adapters.images import find_images, open_image
 from .engine import Choice, DdcamError, Explanation, Model, Picture, Wishes
 from .engine.choose import Loader
@@ -27,7 +28,9 @@ from .engine.inspect import as_text, preprocessing_text
 from .engine.preprocess import PRESETS
 from .engine.runtime.device import both_wheels
 from .engine.types import Question, Seek
-from .models import DEMOS, demo_path, demo_pictures
+from .models import DEMOS, demo_path, demo_pictures, model_path
+from .models.cache import pull, records, rows
+from .models.catalogue import catalogue, find_entry, table_of
 
 FAILED, WRONG = 1, 2
 """Exit codes: something failed or does not verify; the input or an option is wrong."""
@@ -37,6 +40,18 @@ Rows = Sequence[Mapping[str, str]]
 option = functools.partial(click.option, show_default=True)
 flag = functools.partial(click.option, is_flag=True, show_default="off")
 path_type = click.Path(path_type=Path)
+
+
+class ModelPath(click.Path):
+    """A path, or `zoo:` and the name of a pulled model of the catalogue."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if str(value).startswith("zoo:"):
+            return model_path(str(value).removeprefix("zoo:"))
+        return super().convert(value, param, ctx)
+
+
+model_type = ModelPath(path_type=Path)
 
 
 class Numbers(click.ParamType):  # type: ignore[type-arg]  # click 8.1 takes none
@@ -177,7 +192,7 @@ def cli() -> None:
 
 
 @cli.command()
-@click.argument("model", type=path_type)
+@click.argument("model", type=model_type)
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
 @with_options([*EXPLAIN_OPTIONS, *CHOICE_OPTIONS, *MODEL_OPTIONS])
 def explain(model: Path, images: tuple[str, ...], **options: Any) -> None:
@@ -276,7 +291,7 @@ def out_folders(paths: Sequence[Path], out: Path | None, one: str = "ddcam", all
 
 
 @cli.command()
-@click.argument("model", type=path_type)
+@click.argument("model", type=model_type)
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
 @option(
     "--methods",
@@ -358,7 +373,7 @@ def cells(row: engine.Row) -> dict[str, str]:
 
 
 @cli.command()
-@click.argument("model", type=path_type)
+@click.argument("model", type=model_type)
 @click.argument("image", type=path_type)
 @flag("--json", "as_json", help="Print everything as JSON.")
 @with_options([*DETECTOR_OPTIONS, *MODEL_OPTIONS])
@@ -381,7 +396,7 @@ def detect(model: Path, image: Path, as_json: bool, **options: Any) -> None:
 
 @cli.command()
 @click.argument("explanation", type=path_type)
-@click.argument("model", type=path_type)
+@click.argument("model", type=model_type)
 @click.argument("image", type=path_type, required=False)
 @with_options(RUN_OPTIONS)
 @flag("--json", "as_json", help="Print the verdict as JSON.")
@@ -397,7 +412,7 @@ def verify(explanation: Path, model: Path, image: Path | None, as_json: bool, **
 
 
 @cli.command()
-@click.argument("model", type=path_type)
+@click.argument("model", type=model_type)
 @click.argument("dataset", type=path_type)
 @option(
     "--methods",
@@ -439,23 +454,23 @@ def evaluate(model: Path, dataset: Path, out: Path | None, **options: Any) -> No
     methods, metrics = engine.methods_named(options.pop("methods")), engine.metrics_named(options.pop("metrics"))
     plan = engine.Plan(tuple(methods), tuple(metrics), **asked)
     note(f"{len(data.samples)} pictures: {data.reason}")
-    with_progress(engine.evaluate(model, data, plan, folder, wishes_of(options)))
+    with_progress(engine.evaluate(model, data, plan, folder, wishes_of(options)), "rows")
     found = engine.results(folder)
     engine.write_results(found)
     click.echo(engine.summary_json(found) if as_json else table(engine.means(found)))
     note(f"written to {folder}; open report.html there")
 
 
-def with_progress(steps: Iterator[tuple[int, int]]) -> None:
+def with_progress(steps: Iterator[tuple[int, int]], what: str) -> None:
     """Show how far a long piece of work is and how long it will still take; a line a tenth where nobody watches."""
     done, total = next(steps)
     if not sys.stderr.isatty():
         for now, _ in steps:
             if now * 10 // total > done * 10 // total:
-                note(f"{now} of {total} rows")
+                note(f"{now} of {total} {what}")
             done = now
         return
-    with click.progressbar(length=total, file=sys.stderr, show_pos=True, label="rows") as bar:
+    with click.progressbar(length=total, file=sys.stderr, show_pos=True, label=what) as bar:
         bar.update(done)
         for now, _ in steps:
             bar.update(now - done)
@@ -463,18 +478,27 @@ def with_progress(steps: Iterator[tuple[int, int]]) -> None:
 
 
 @cli.command()
-@click.argument("model", type=path_type)
+@click.argument("model", type=model_type)
+@flag(
+    "--strict",
+    help="Try all that can be asked of it: what works or is refused, and why. Takes a minute; exit code 1 where "
+    "something is refused.",
+)
 @flag("--json", "as_json", help="Print everything as JSON.")
 @with_options(MODEL_OPTIONS)
-def inspect(model: Path, as_json: bool, **options: Any) -> None:
+def inspect(model: Path, as_json: bool, strict: bool, **options: Any) -> None:
     """Show what MODEL is, where it would be cut and why, and whether it can be explained."""
+    if strict:
+        rows = engine.inspect_strictly(model, wishes_of(options), lambda what: note(f"trying {what}"))
+        click.echo(json.dumps([asdict(row) for row in rows], indent=2) if as_json else table(engine.in_words(rows)))
+        sys.exit({"works": 0, "refused": FAILED, "n/a": WRONG}[engine.verdict(rows)])
     found = engine.inspect(model, wishes_of(options))
     click.echo(json.dumps(found, indent=2, ensure_ascii=False) if as_json else as_text(found))
     sys.exit(WRONG if found["refusal"] else 0)
 
 
 @cli.command()
-@click.argument("model", type=path_type)
+@click.argument("model", type=model_type)
 @option("-o", "--out", type=path_type, metavar="DIR", show_default="NAME.split", help="Where to write the two files.")
 @flag("--force", help="Overwrite an earlier split.")
 @with_options(MODEL_OPTIONS)
@@ -486,7 +510,7 @@ def split(model: Path, out: Path | None, force: bool, **options: Any) -> None:
 
 
 @cli.command()
-@click.argument("model", type=path_type)
+@click.argument("model", type=model_type)
 @option("-o", "--out", type=path_type, metavar="FILE", show_default="NAME.gradient.onnx", help="Where to write.")
 @option("--of", metavar="TENSOR", show_default="the class scores", help="What to differentiate.")
 @option("--wrt", metavar="TENSOR", multiple=True, show_default="the picture",
@@ -540,7 +564,7 @@ FORM = option("--format", "form", type=choices("text", "json", "markdown", "guid
 
 
 @cli.command()
-@click.argument("model", type=path_type)
+@click.argument("model", type=model_type)
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
 @option(
     "-o", "--out", type=path_type, metavar="FILE", default=Path("concepts.npz"), help="Where to write; FILE.png too."
@@ -557,7 +581,7 @@ def concepts(model: Path, images: tuple[str, ...], **options: Any) -> None:
 
 
 @cli.command()
-@click.argument("model", type=path_type)
+@click.argument("model", type=model_type)
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
 @option("-o", "--out", type=path_type, metavar="FILE", default=Path("prototypes.npz"), help="Where to write; .png too.")
 @option("--steps", type=click.IntRange(0, 1000), default=0, help="Steps that turn the channels to be purer.")
@@ -601,6 +625,38 @@ def methods(form: str) -> None:
 def metrics(form: str) -> None:
     """List the metrics: which way is better, what they need and cost, their options and papers."""
     click.echo(listing(engine.metric_catalogue(), form))
+
+
+@cli.group()
+def models() -> None:
+    """List well-known ONNX classifiers, pull them, and say where they lie; elsewhere MODEL may be zoo:NAME."""
+
+
+@models.command("list")
+@option("--format", "form", type=choices("text", "json", "markdown"), default="text", help="How to print them.")
+def list_models(form: str) -> None:
+    """List the catalogue: source, size, licence, preprocessing, labels, and which models are pulled."""
+    forms = {"text": lambda: table(rows()), "markdown": lambda: markdown(table_of()), "json": records}
+    click.echo(forms[form]())
+
+
+@models.command("pull")
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@option("--mirror", metavar="URL", envvar="DDCAM_MIRROR", show_envvar=True, show_default="none",
+        help="What takes the place of scheme and host in a model's URL.")  # fmt: skip
+def pull_models(names: tuple[str, ...], mirror: str | None) -> None:
+    """Fetch models by name, or all of them, and check them; what broke off goes on where it ended."""
+    for entry in map(find_entry, catalogue() if names == ("all",) else names):
+        kilobytes = ((-(-done // 1000), -(-entry.size // 1000)) for done in pull(entry, fetch, mirror))
+        with_progress(kilobytes, f"kB of {entry.name}")
+        say(str(model_path(entry.name)))
+
+
+@models.command("path")
+@click.argument("name")
+def path_of_model(name: str) -> None:
+    """Print the path of a pulled model."""
+    click.echo(model_path(name))
 
 
 @cli.command()

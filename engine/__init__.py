@@ -17,6 +17,7 @@ from .metrics import METRICS, metric_catalogue, metrics_named
 from .model import Model, load
 from .results import means, results, summary_json, write_results
 from .split_files import split_files
+from .strict import in_words, inspect_strictly, verdict
 from .types import Explanation, Picture, Wishes
 from .verify import Verdict, verify
 
@@ -49,7 +50,9 @@ __all__ = [
     "export",
     "find_concepts",
     "find_prototypes",
+    "in_words",
     "inspect",
+    "inspect_strictly",
     "load",
     "loader",
     "means",
@@ -70,6 +73,7 @@ __all__ = [
     "split_files",
     "summary_json",
     "units_for",
+    "verdict",
     "verify",
     "write_gradient",
     "write_results",

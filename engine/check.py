@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from .errors import CheckError
 from .preprocess import from_pixels, prepare
-from .types import Floats, PictureInput, Preprocessing
+from .types import Floats, Picture, PictureInput, Preprocessing
 
 TOLERANCE = {"float64": 1e-4, "float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1, "int8": 2e-1, "uint8": 2e-1}
 """Largest difference relative to the largest logit, by the coarsest precision on the way.
@@ -22,9 +22,13 @@ DIGITS = 1e-12
 
 def sample_inputs(preprocessing: Preprocessing, picture: PictureInput) -> NDArray[Any]:
     """Return three photographs as model input `[3, ...]`."""
-    photographs = np.load(Path(__file__).with_name("check_pictures.npy"))
-    pictures = [from_pixels(pixels, f"photograph {i}") for i, pixels in enumerate(photographs)]
-    return np.concatenate([prepare(p, preprocessing, picture)[0] for p in pictures])
+    return np.concatenate([prepare(p, preprocessing, picture)[0] for p in photographs()])
+
+
+def photographs() -> tuple[Picture, ...]:
+    """Return the three photographs that everything is checked on."""
+    pixels = np.load(Path(__file__).with_name("check_pictures.npy"))
+    return tuple(from_pixels(one, f"photograph {i}") for i, one in enumerate(pixels))
 
 
 def difference(got: Floats, expected: Floats) -> float:

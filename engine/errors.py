@@ -11,6 +11,7 @@ DdcamError
 ├── FittedFileError (ValueError)         a file of concepts or prototypes is missing, damaged or of another model
 ├── CheckError (ArithmeticError)         a transformed graph does not compute what the original computes
 ├── DeviceError (RuntimeError)           the device that was asked for is not there
+├── DownloadError (OSError)              a file cannot be fetched, or is not the one it should be
 ├── RunError (RuntimeError)              ONNX Runtime failed while it ran a graph
 ├── MissingPackageError (ImportError)    a package that this needs is not installed
 └── OutputError (OSError)                the result cannot be written
@@ -67,6 +68,10 @@ class CheckError(DdcamError, ArithmeticError):
 
 class DeviceError(DdcamError, RuntimeError):
     """The device that was asked for is not there."""
+
+
+class DownloadError(DdcamError, OSError):
+    """A file cannot be fetched, or is not the one it should be."""
 
 
 class RunError(DdcamError, RuntimeError):

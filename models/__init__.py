@@ -1,8 +1,14 @@
-"""The demo models and pictures that come with ddcam; `train_digits.py` made them, `digits.json` tells how."""
+"""The demo models and pictures that come with ddcam, and the catalogue of others that can be pulled.
+
+`train_digits.py` made the demo models, `digits.json` tells how; `zoo.toml` is the catalogue.
+"""
 
 from pathlib import Path
 
 from ..engine.errors import OptionError
+from .cache import model_path
+
+__all__ = ["DEMOS", "demo_path", "demo_pictures", "model_path"]
 
 DEMOS = {
     "digits_cnn_additive": "digits_cnn_additive.onnx",  # 64 channels, pooling, one linear layer; logits

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS = [
     {"engine/chosen.py"},
-    {"engine/types.py", "engine/errors.py"},
+    {"engine/types.py", "engine/errors.py", "engine/lock.py"},
     {"engine/graph", "engine/runtime", "engine/search", "engine/preprocess", "engine/labels.py", "engine/atomic.py"},
     {"engine/named.py", "engine/csv_text.py", "engine/dataset.py", "engine/journal.py", "engine/statistics.py"},
     {"engine/chosen_file.py"},
@@ -34,9 +34,10 @@ LAYERS = [
         "engine/inspect.py",
         "engine/gradient_file.py",
         "engine/split_files.py",
+        "engine/subject.py",
         "engine/verify.py",
     },
-    {"engine/trials.py", "engine/mosaic.py", "engine/export.py"},
+    {"engine/trials.py", "engine/mosaic.py", "engine/export.py", "engine/strict.py"},
     {"engine/evaluate.py", "engine/compare.py"},
     {"engine/results.py", "engine/comparison_file.py"},
     {"engine/__init__.py"},

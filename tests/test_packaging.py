@@ -39,7 +39,7 @@ def test_the_wheel_holds_only_the_package(wheel: list[str]) -> None:
 
 def test_the_wheel_holds_every_source_and_all_data(wheel: list[str]) -> None:
     files = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.is_file()]
-    wanted = [p for p in files if p.suffix in {".py", ".txt", ".npy", ".onnx", ".json", ".png", ".typed"}]
+    wanted = [p for p in files if p.suffix in {".py", ".txt", ".npy", ".onnx", ".json", ".toml", ".png", ".typed"}]
     missing = {f"ddcam/{path.relative_to(ROOT).as_posix()}" for path in wanted} - set(wheel)
 
     assert not {name for name in missing if "__pycache__" not in name}

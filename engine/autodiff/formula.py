@@ -101,7 +101,7 @@ def write_formula(forward: Forward, formula: Formula, layers: Sequence[Candidate
     Raises GradientError where there is no gradient. Cost: nothing is run.
     """
     op = forward.builder(PREFIX)
-    batch = forward.known.shapes[logits.tensor][0]
+    batch = (*forward.known.shapes[logits.tensor], 1)[0]  # one score may have no axis at all
     target = Var(op, TARGET, "float32", (batch, logits.classes))
     scores, seed = seeded(forward, op, formula, target, logits)
     names = [layer.tensor.name for layer in layers]

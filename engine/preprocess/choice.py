@@ -26,6 +26,7 @@ PIXEL_LIMIT = 1 << 24
 """Pixels of a model input: 4096 x 4096."""
 OPTIONS = "the options"
 UNRECORDED = "no preprocessing is recorded in the model"
+ASSUMED = "; default for a "
 
 
 def choose(  # noqa: PLR0913
@@ -81,6 +82,11 @@ def choose(  # noqa: PLR0913
         values.std,
         f"{why}; {why_size}" if why_size else why,
     )
+
+
+def is_assumed(chosen: Preprocessing) -> bool:
+    """Tell whether the values are what such inputs usually take, because neither a record nor an option says them."""
+    return ASSUMED in chosen.reason
 
 
 def require_picture_input(model_input: PictureInput) -> None:
@@ -150,7 +156,7 @@ def _default(records: Sequence[Recorded], model_input: PictureInput) -> tuple[Va
         name = "symmetric" if model_input.layout == "NHWC" else "imagenet"
     told = next((f"{r.source} has no mean and std" for r in records if r.source != OPTIONS), UNRECORDED)
     values = _for_channels(PRESETS[name], model_input.channels, "the default")
-    return values, f"{told}; default for a {kind} input: {name}"
+    return values, f"{told}{ASSUMED}{kind} input: {name}"
 
 
 def _for_channels(values: Values, channels: int, source: str) -> Values:
