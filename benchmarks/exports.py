@@ -64,7 +64,12 @@ def main() -> None:
             if asked.only not in title:
                 continue
             started = time.perf_counter()
-            cells = [cell(told, reasons) for told in examined(make(), Path(folder))]
+            try:
+                file = make()
+            except Exception as error:  # of other people's converters
+                print(f"{title}: the converter fails: {error}", file=sys.stderr, flush=True)
+                continue
+            cells = [cell(told, reasons) for told in examined(file, Path(folder))]
             total, worked = total + 1, worked + (" of " in cells[2])
             print(f"| {title} | {' | '.join(cells)} |", flush=True)
             print(f"{title}: {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
