@@ -21,6 +21,7 @@ from .engine import (
 from .engine import explain as explain_picture
 from .engine import load as load_model
 from .engine.chosen import Box, Detection
+from .engine.preprocess import from_array
 from .engine.types import Question, UnitWish
 
 __version__ = metadata.version("ddcam")
@@ -31,7 +32,7 @@ def load(path: str | Path, *, units: UnitWish | None = None, device: str = "auto
 
     `units` is channel, token, cell or patch (by default what fits the model), `device` auto, cpu or cuda; further
     wishes are the fields of `Wishes`: patch, baseline, split, output, layout, preprocessing, size, mean, std,
-    labels, threads, batch, memory. Raises DdcamError in one line.
+    labels, threads, batch, memory, input, hold. Raises DdcamError in one line.
     """
     return load_model(path, Wishes(units=units, device=device, **wishes))  # type: ignore[arg-type]
 
@@ -98,6 +99,7 @@ __all__ = [
     "__version__",
     "detect",
     "explain",
+    "from_array",
     "inspect",
     "load",
     "load_for",

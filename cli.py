@@ -24,6 +24,7 @@ from .engine.errors import printable
 from .engine.explain import PRESETS as EXPLAIN_PRESETS
 from .engine.explanation_file import describe
 from .engine.find import NAMES as SEARCH_NAMES
+from .engine.graph.hold import shown
 from .engine.inspect import as_text, preprocessing_text
 from .engine.preprocess import PRESETS
 from .engine.runtime.device import both_wheels
@@ -72,6 +73,18 @@ class Numbers(click.ParamType):  # type: ignore[type-arg]  # click 8.1 takes non
         return numbers
 
 
+class Held(click.ParamType):  # type: ignore[type-arg]
+    """An input of a model and the value it is held at, which the engine reads."""
+
+    name = "NAME=VALUE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        name, equals, given = str(value).partition("=")
+        if not (name and equals and given):
+            self.fail(f"expected NAME=VALUE, got {value!r}", param, ctx)
+        return name, given
+
+
 class Gibibytes(click.ParamType):  # type: ignore[type-arg]
     """An amount of memory in GiB, converted to bytes."""
 
@@ -105,16 +118,19 @@ MODEL_OPTIONS = [
     option("--split", metavar="TENSOR", help="Cut at this tensor; ddcam inspect lists them.",
            show_default="the last map before the classifier, or the last tokens that attention mixes"),
     option("--output", metavar="NAME", show_default="found", help="The output with the class scores."),
+    option("--input", metavar="NAME", show_default="the only one of four axes", help="The input with the picture."),
+    option("--hold", type=Held(), multiple=True, show_default="nothing",
+           help="Hold another input: a number, numbers with commas, or an .npy or .npz file; as often as needed."),
     option("--layout", type=choices("NCHW", "NHWC"), show_default="found", help="Axes of the picture input."),
-    option("--preprocessing", type=choices(*PRESETS), help="A named preprocessing.",
+    option("--preprocessing", type=choices(*PRESETS, "array"), help="A named preprocessing.",
            show_default="what the model, or a config beside it, records; else by the input's type"),
     option("--size", type=Numbers(int, "x", 2), metavar="HxW", help="Size of the model input.",
            show_default="the model's own, else 224x224"),
     option("--fit", type=choices("crop", "stretch", "pad"), help="How a picture gets the shape of the model input.",
            show_default="recorded; else crop, and stretch for boxes and regions"),
-    option("--mean", type=Numbers(float), metavar="A,B,C", show_default="the preprocessing's",
+    option("--mean", type=Numbers(float, most=4096), metavar="A,B,C", show_default="the preprocessing's",
            help="Mean per channel, in 0..1, or in 0..255 if any is above 1."),
-    option("--std", type=Numbers(float), metavar="A,B,C", show_default="the preprocessing's",
+    option("--std", type=Numbers(float, most=4096), metavar="A,B,C", show_default="the preprocessing's",
            help="Standard deviation per channel, in the mean's units."),
     option("--labels", type=path_type, metavar="FILE", help="Class names: a line each, or JSON.",
            show_default="the model's; ImageNet's for 1000 classes; else numbers"),
@@ -178,9 +194,15 @@ def with_options(options: Sequence[Callable[..., Any]]) -> Callable[..., Any]:
 def wishes_of(options: dict[str, Any]) -> Wishes:
     """Take the model options out of a command's parameters."""
     chosen = {field.name: options.pop(field.name, None) for field in fields(Wishes)}
+    chosen["hold"] = dict(chosen["hold"] or ())
     if chosen["size"] and len(chosen["size"]) == 1:
         chosen["size"] *= 2
     return Wishes(**chosen)
+
+
+def holding(wishes: Wishes) -> str:
+    """Say which inputs a written file no longer has, since it holds their values."""
+    return "".join(f"; {name} is held at {value}" for name, value in (wishes.hold or {}).items())
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -245,7 +267,8 @@ def noting(loader: Loader, options: dict[str, Any], as_json: bool) -> Callable[[
 
     def met(model: Model) -> Model:
         engine.require_request(model, **{name: options[name] for name in ("target", "preserve", "method")})
-        once(preprocessing_text(asdict(model.opened.preprocessing)))
+        held = model.opened.graph.held
+        once(preprocessing_text(asdict(model.opened.preprocessing)) + (f"; held: {shown(held)}" if held else ""))
         return model
 
     if loader.ready is not None:
@@ -505,8 +528,10 @@ def inspect(model: Path, as_json: bool, strict: bool, **options: Any) -> None:
 def split(model: Path, out: Path | None, force: bool, **options: Any) -> None:
     """Cut MODEL into backbone.onnx and head.onnx, verified to compute the same together."""
     folder = out or Path(f"{model.stem}.split")
-    tensor, found = engine.split_files(model, folder, wishes_of(options), replace=force)
-    say(f"cut at {tensor}; head(backbone(x)) equals the model within {found:.1g}; written to {folder}")
+    wishes = wishes_of(options)
+    tensor, found = engine.split_files(model, folder, wishes, replace=force)
+    equal = f"head(backbone(x)) equals the model within {found:.1g}"
+    say(f"cut at {tensor}; {equal}{holding(wishes)}; written to {folder}")
 
 
 @cli.command()
@@ -521,9 +546,10 @@ def gradient(model: Path, out: Path | None, **options: Any) -> None:
     """Write MODEL's backward graph: its inputs and a seed in, gradients out, checked against finite differences."""
     asked, force = engine.Derivative(options.pop("of"), options.pop("wrt")), options.pop("force")
     file = out or Path(f"{model.stem}.gradient.onnx")
-    of, wrt, error = engine.write_gradient(model, file, asked, wishes_of(options), replace=force)
+    wishes = wishes_of(options)
+    of, wrt, error = engine.write_gradient(model, file, asked, wishes, replace=force)
     checked = "rounding has no slope to compare" if error is None else f"agrees with differences within {error:.1g}"
-    say(f"gradient of {of} by {', '.join(wrt)}: {checked}; written to {file}")
+    say(f"gradient of {of} by {', '.join(wrt)}: {checked}{holding(wishes)}; written to {file}")
 
 
 @cli.command()

@@ -1,4 +1,4 @@
-"""Picture files to pictures as people see them, with Pillow."""
+"""Picture files to pictures as people see them, with Pillow; arrays from NumPy's files."""
 
 import errno
 import glob
@@ -16,11 +16,17 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from ..engine.errors import PictureError
-from ..engine.preprocess import as_rgb
+from ..engine.preprocess import as_rgb, from_array
 from ..engine.types import Picture, Pixels
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
 """Others are refused: Pillow hands EPS to Ghostscript, and fonts, videos and icons are no pictures."""
+
+ARRAYS = (b"\x93NUMPY", b"PK\x03\x04")
+"""How .npy and .npz files begin."""
+SAMPLES = 277
+"""The TIFF tag that counts the bands."""
+TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 PIXEL_LIMIT = 89_478_485
 """Pillow's own threshold for a decompression bomb."""
@@ -36,17 +42,60 @@ def open_image(path: str | Path) -> Picture:
     32 bit integers and floats go from their minimum to their maximum (over the finite values; what is not
     finite, and a constant picture, is black).
 
+    An .npy file, an .npz file of one array and a TIFF of more than 4 bands (with tifffile) give the array as it is, for
+    models that take arrays; of a TIFF of 4 bands both are kept.
+
     Raises PictureError for what is missing, empty, truncated, not a picture, above 1 GiB or above
     89 478 485 pixels; that is seen in the header, before the pixels are decoded.
     """
     path = Path(path)
     data = _read(path)
+    digest = hashlib.sha256(data).hexdigest()
+    if data.startswith(ARRAYS):
+        return from_array(_array(path, data), path.name, digest)
     with warnings.catch_warnings():
         # Pillow warns of odd metadata, and of bombs, which are refused below.
         warnings.simplefilter("ignore")
+        if (bands := _bands(path, data)) is not None:
+            return from_array(bands, path.name, digest)
         image = _opened(path, data)
         pixels = as_rgb(_channels(path, image), path.name)
-    return Picture(pixels, path.name, hashlib.sha256(data).hexdigest())
+        values = np.array(image) if image.format == "TIFF" and len(image.getbands()) == 4 else None
+    return Picture(pixels, path.name, digest, values)
+
+
+def _array(path: Path, data: bytes) -> NDArray[Any]:
+    """Read the array of an .npy file, or the only one of an .npz file."""
+    try:
+        content = np.load(io.BytesIO(data), allow_pickle=False)
+        if isinstance(content, np.ndarray):
+            return content
+        names = content.files
+        if len(names) == 1:
+            return np.asarray(content[names[0]])
+    except Exception as error:  # NumPy's reader raises whatever the bytes make it stumble over
+        raise PictureError(f"expected an array in {str(path)!r}, could not read it ({error}); save it again") from None
+    raise PictureError(f"expected one array in {str(path)!r}, got {', '.join(names) or 'none'}; save one alone as .npy")
+
+
+def _bands(path: Path, data: bytes) -> NDArray[Any] | None:
+    """Read a TIFF of more than 4 bands, which Pillow does not; None for what it can."""
+    if not data.startswith(TIFF):
+        return None
+    with suppress(Exception), Image.open(io.BytesIO(data), formats=["TIFF"]) as image:
+        if image.getexif().get(SAMPLES, 1) <= 4:  # of more it takes the first three
+            return None
+    try:
+        import tifffile  # noqa: PLC0415  (of the extra `tiff`, and only for files that Pillow cannot read)
+    except ImportError:
+        raise PictureError(
+            f"expected a TIFF of at most 4 bands in {str(path)!r}, got one that Pillow cannot read; pip install "
+            "'ddcam[tiff]', or save it as .npy"
+        ) from None
+    try:
+        return np.asarray(tifffile.imread(io.BytesIO(data)))
+    except Exception:  # its reader raises whatever the bytes make it stumble over
+        return None
 
 
 def find_images(paths: Sequence[str | Path]) -> list[Path]:
@@ -84,7 +133,7 @@ def _listed(folder: Path) -> list[Path]:
 
 
 def _suffixes() -> set[str]:
-    return {suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS}
+    return {".npy", *(suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS)}
 
 
 def _read(path: Path) -> bytes:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from .errors import OptionError
-from .preprocess import from_pixels, prepare
+from .preprocess import from_array, from_pixels, prepare
 from .types import Floats, PictureInput, Preprocessing, Split
 
 MIDDLE = 1 / 3
@@ -41,7 +41,10 @@ def with_baseline(inputs: NDArray[Any], split: Split) -> NDArray[Any]:
 
 
 def plain_input(colour: tuple[int, int, int], shown: Preprocessing, picture: PictureInput) -> NDArray[Any]:
-    """Return the model input `[1, ...]` of a picture of one colour."""
+    """Return the model input `[1, ...]` of a picture of one colour; of an array 0 for black, else its means."""
+    if shown.color == "bands":
+        plain = np.zeros((shown.height, shown.width, picture.channels)) + (shown.mean if any(colour) else 0)
+        return prepare(from_array(plain), shown, picture)[0]
     pixels = np.full((shown.height, shown.width, 3), colour, np.uint8)
     return prepare(from_pixels(pixels), shown, picture)[0]
 

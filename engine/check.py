@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import CheckError
-from .preprocess import from_pixels, prepare
+from .preprocess import from_pixels, prepare, sample_arrays
 from .types import Floats, Picture, PictureInput, Preprocessing
 
 TOLERANCE = {"float64": 1e-4, "float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1, "int8": 2e-1, "uint8": 2e-1}
@@ -22,6 +22,8 @@ DIGITS = 1e-12
 
 def sample_inputs(preprocessing: Preprocessing, picture: PictureInput) -> NDArray[Any]:
     """Return three photographs as model input `[3, ...]`."""
+    if preprocessing.color == "bands":
+        return sample_arrays(np.array([one.pixels for one in photographs()]), preprocessing, picture)
     return np.concatenate([prepare(p, preprocessing, picture)[0] for p in photographs()])
 
 

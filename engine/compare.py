@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from .errors import DdcamError
 from .explain import as_drawn, at_input, in_picture, warnings_of
 from .methods import Method
+from .methods.forms import require_picture
 from .metrics import METRICS, Case, case_of
 from .model import Model
-from .preprocess import prepare
+from .preprocess import arranged, prepare
 from .problem import Problem
 from .render.sheet import Tile, sheet, tile_size
 from .saliency import is_blank
@@ -93,6 +94,8 @@ def compare(contest: Contest, picture: Picture, tell: Callable[[str], None] = la
     Cost: that of the methods, 58 forwards a map; on a model's first picture methods run twice that do not perturb it.
     """
     opened = contest.model.opened
+    require_picture("a comparison", opened.picture)
+    picture = arranged(picture, opened.preprocessing, opened.picture)
     inputs, placement = prepare(picture, opened.preprocessing, opened.picture)
     problem = pose(contest, inputs)
     plain = Scores(len(problem.logits), problem.activation).plain

@@ -17,10 +17,11 @@ from .explain import drawn_map, explanation_of
 from .graph.shuffle import shuffled
 from .journal import Journal, Row, journal, rows_of
 from .methods import Method, method_named
+from .methods.forms import require_picture
 from .metrics import Case, Map, Metric, metric_named
 from .model import Model, load
 from .mosaic import Mosaics
-from .preprocess import prepare
+from .preprocess import arranged, prepare
 from .preserved import default_predicate
 from .problem import Problem
 from .render.thumbnail import thumbnail
@@ -105,6 +106,7 @@ def ready(path: Path, data: Dataset, plan: Plan, folder: Path, wishes: Wishes) -
         raise OptionError(f"expected a method out of {', '.join(methods)} to compare with, got {plan.against!r}")
     require_boxes(metrics, data)
     model = load(path, wishes)
+    require_picture("an evaluation", model.opened.picture)
     logits = model.opened.logits
     preserve = plan.preserve or ("confidence:0.9" if logits.classes > 1 else default_predicate(model.opened))
     require_fit(preserve, logits.classes, logits.activation)
@@ -134,6 +136,7 @@ def load_shuffled(model: Model, wishes: Wishes, seed: int) -> Model:
     same = replace(
         wishes, split=model.split.tensor, output=opened.logits.output, layout=opened.picture.layout, size=size
     )
+    same = replace(same, input=None, hold=None)  # held inputs are weights by now
     same = replace(same, labels=None, preprocessing=None) if model.split.units != "patch" else replace(same, split=None)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "shuffled.onnx"
@@ -215,7 +218,7 @@ def put_up(run: Run, index: int) -> Exhibit:
     if run.plan.explain == "label" and truth is None:
         raise OptionError(f"expected a label that is a class of the model, got {sample.label!r}")
     target = str(truth) if run.plan.explain == "label" else None
-    picture = sample.open()
+    picture = arranged(sample.open(), model.opened.preprocessing, model.opened.picture)
     inputs, placement = prepare(picture, model.opened.preprocessing, model.opened.picture)
     problem = Problem(model, inputs, target=target, preserve=run.setting.preserve)
     box = inside(sample.boxes, placement, model.opened.preprocessing)

@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from .chosen import ChosenBox, ChosenRegion
 from .explanation_file import write
+from .graph.forms import source_name
 from .labels import find_label
 from .methods import method_named
+from .methods.forms import require_form
 from .model import Model
-from .preprocess import prepare
+from .preprocess import arranged, prepare
 from .preserved import default_predicate, with_index
 from .problem import ANY, Problem
 from .render.frame import framed, inside
@@ -20,7 +22,9 @@ from .render.overlay import overlay
 from .render.panel import panel
 from .render.parts import located, rows_of_pictures
 from .render.png import png_bytes
-from .saliency import for_the_eye, is_blank, patch_map, saliency_map
+from .render.series import series_panel, series_plot
+from .render.slices import contact_sheet
+from .saliency import for_the_eye, is_blank, patch_map, saliency_map, volume_map
 from .search.predicate import require_fit
 from .types import (
     Attribution,
@@ -59,6 +63,8 @@ def explain(
     method's.
     """
     attribute = method_named(method)
+    require_form(method, model.opened.picture)
+    picture = arranged(picture, model.opened.preprocessing, model.opened.picture)
     inputs, placement = prepare(picture, model.opened.preprocessing, model.opened.picture)
     problem = Problem(model, inputs, target=target, preserve=preserve, question=question)
     return explanation_of(problem, attribute(problem), picture, placement)
@@ -84,6 +90,7 @@ def explanation_of(problem: Problem, attribution: Attribution, picture: Picture,
         arrays={"input": problem.picture, "features": problem.raw},
         rivals=rivals_of(attribution.certificate, problem),
         chosen=model.opened.chosen,
+        held=model.opened.graph.held,
     )
     return replace(explanation, text=verbalise(explanation))
 
@@ -98,6 +105,8 @@ def units_for(method: str, units: UnitWish | None) -> UnitWish | None:
 
 def in_picture(grid_map: Floats, split: Split, placement: Placement) -> Floats:
     """Bring a map into the picture: smoothly, but one over patches as the squares that were removed."""
+    if split.slices[0] > 1:
+        return volume_map(grid_map, split.slices, placement)
     if split.units == "patch" and grid_map.shape == split.grid:
         return patch_map(grid_map, split, placement)
     return saliency_map(grid_map, placement)
@@ -122,8 +131,9 @@ def require_request(
 ) -> None:
     """Raise OptionError early where `explain` would refuse method, target or predicate whatever the picture."""
     method_named(method)
+    require_form(method, model.opened.picture)
     logits, labels = model.opened.logits, model.opened.labels
-    asked = default_predicate(model.opened) if preserve is None else with_index(preserve, labels)
+    asked = default_predicate(model.opened, target) if preserve is None else with_index(preserve, labels)
     require_fit(asked, logits.classes, logits.activation)
     if target is not None:
         find_label(labels, target)
@@ -135,16 +145,25 @@ def save(explanation: Explanation, folder: str | Path, *, keep_arrays: bool = Fa
     A map that is made of concepts or prototypes gets parts.png, a row for each. `keep_arrays` adds the model input and
     the features, so that `verify` needs no picture. Raises OutputError.
     """
-    pixels, saliency = explanation.picture.pixels, drawn_map(explanation)
-    frame, title = frame_of(explanation), title_of(explanation)
-    pictures = {
-        "overlay.png": png_bytes(framed(overlay(pixels, saliency), frame)),
-        "panel.png": png_bytes(panel(pixels, saliency, title, f"{explanation.text} {explanation}", frame)),
-    }
+    pictures = {name: png_bytes(drawing) for name, drawing in drawings(explanation).items()}
     if explanation.attribution.parts:
-        pictures["parts.png"] = png_bytes(parts_sheet(explanation, title))
+        pictures["parts.png"] = png_bytes(parts_sheet(explanation, title_of(explanation)))
     arrays: dict[str, NDArray[Any]] = dict(explanation.arrays) if keep_arrays else {}
     write(explanation, Path(folder), pictures, arrays, replace)
+
+
+def drawings(explanation: Explanation) -> dict[str, Pixels]:
+    """Draw overlay and panel: a series as lines, a volume as the sheet of its slices."""
+    pixels, saliency = explanation.picture.pixels, drawn_map(explanation)
+    frame, title, depth = frame_of(explanation), title_of(explanation), explanation.depth
+    caption = f"{explanation.text} {explanation}"
+    if explanation.form == "series" and explanation.picture.values is not None:
+        values, row = explanation.picture.values[0], saliency[0]
+        return {"overlay.png": series_plot(values, row), "panel.png": series_panel(values, row, title, caption)}
+    if depth > 1:
+        pixels, saliency = contact_sheet(pixels, depth, gap=255), contact_sheet(saliency, depth)
+    shown = framed(overlay(pixels, saliency), frame)
+    return {"overlay.png": shown, "panel.png": panel(pixels, saliency, title, caption, frame)}
 
 
 def parts_sheet(explanation: Explanation, title: str) -> Pixels:
@@ -230,6 +249,10 @@ def describe_model(model: Model) -> dict[str, Any]:
         "file": graph.path.name,
         "sha256": graph.sha256,
         "opset": graph.opset,
+        "input": source_name(model.opened.picture),
+        "form": model.opened.picture.form,
+        "depth": model.opened.picture.depth,
+        "held": list(graph.held),
         "layout": model.opened.picture.layout,
         "output": logits.output,
         "logits": logits.tensor,

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from .atomic import refuse_existing, whole_folder
 from .chosen_file import arrays_of, describe_chosen
 from .errors import ExplanationError, OptionError
+from .preprocess.arrays import require_record
 from .preprocess.metadata import from_record
 from .types import Explanation, Preprocessing
 
@@ -86,8 +87,9 @@ def write(
     Raises OutputError when the folder exists (unless `replace`) or cannot be written.
     """
     attribution = explanation.attribution
-    half = explanation.saliency.astype(np.float16)  # 12 megapixels are 24 MB so, and 256 shades are drawn at most
+    half = in_axes(explanation).astype(np.float16)  # 12 megapixels are 24 MB so, and 256 shades are drawn at most
     own: dict[str, NDArray[Any]] = {"scores": attribution.scores, "grid": attribution.grid_map, "saliency": half}
+    own |= {held_name(i): value for i, value in enumerate(explanation.held.values())}
     with whole_folder(folder, replace=marker(replace)) as work:
         for name, array in (own | arrays_of(explanation.chosen) | dict(arrays)).items():
             np.save(work / f"{name}.npy", array)
@@ -97,6 +99,29 @@ def write(
         text = json.dumps(describe(explanation) | {"files": digests}, indent=2, ensure_ascii=False)
         # A file name that is no UTF-8 holds surrogates; escaped so they are JSON.
         (work / MANIFEST).write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
+
+
+def in_axes(explanation: Explanation) -> NDArray[Any]:
+    """Return the map with the axes of what was explained: `[H, W]`, of a series `[T]`, of a volume `[D, H, W]`."""
+    saliency, depth = explanation.saliency, explanation.depth
+    if explanation.form == "series":
+        return saliency.reshape(-1)
+    return saliency.reshape(depth, -1, saliency.shape[1]) if depth > 1 else saliency
+
+
+def held_name(index: int) -> str:
+    """Name the array of a held input, by its place in the manifest's list: inputs may be called like no file can."""
+    return f"held_{index}"
+
+
+def held_of(saved: Saved) -> dict[str, NDArray[Any]]:
+    """Return the values at which inputs besides the picture were held."""
+    names = entry(saved.manifest, "model.held") or []
+    found = {str(name): saved.array(held_name(i)) for i, name in enumerate(names)}
+    missing = [name for name, value in found.items() if value is None]
+    if missing:
+        raise ExplanationError(f"{saved.folder} lacks the value of the input {missing[0]!r}; explain the picture again")
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def require_writable(folder: Path, *, replace: bool) -> None:
@@ -194,17 +219,24 @@ def require_form(manifest: Any, path: Path) -> None:
             raise ExplanationError(
                 f"{path}: expected {name} of type {kind.__name__}, got {reprlib.repr(found)}; explain the picture again"
             )
-    try:
-        Preprocessing(**manifest["preprocessing"])
-        from_record(manifest["preprocessing"], MANIFEST)
-    except (TypeError, OptionError) as error:
-        raise ExplanationError(f"{path}: preprocessing: {error}; explain the picture again") from error
+    require_preprocessing(manifest["preprocessing"], path)
     others = manifest.get("others", [])
     if manifest.get("seek", "sufficient") not in ("sufficient", "necessary") or not isinstance(others, list):
         raise ExplanationError(f"{path}: expected seek sufficient or necessary, and a list of others; explain it again")
     require_subset(manifest, manifest["units"]["count"], path)
     for other in others:
         require_answer(other, manifest["units"]["count"], path)
+
+
+def require_preprocessing(fields: Mapping[str, Any], path: Path) -> None:
+    try:
+        shown = Preprocessing(**fields)
+        if shown.color == "bands":
+            require_record(shown)
+        else:
+            from_record(fields, MANIFEST)
+    except (TypeError, OptionError) as error:
+        raise ExplanationError(f"{path}: preprocessing: {error}; explain the picture again") from error
 
 
 def require_answer(other: Any, count: int, path: Path) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 
 from .atomic import refuse_existing_file, whole_file
 from .dataset import Sample
+from .errors import OptionError
 from .fitted.concepts import Concepts, write_concepts
 from .fitted.crops import Track, untracked
 from .fitted.find_concepts import fit_concepts
@@ -37,6 +38,7 @@ def find_concepts(  # noqa: PLR0913  (what is fitted, how, and where it goes)
     `target` is a class index or name, by default the class decided for most often. Returns what was found in a
     sentence, and what was left out. Raises OptionError, PictureError, OutputError. Cost: see `fit_concepts`.
     """
+    require_pixels(model)
     refuse_existing_fit(out, replace=replace)
     index = None if target is None else find_label(model.opened.labels, target)
     concepts, skipped = fit_concepts(model, samples, index, rank=rank, seed=seed, track=track)
@@ -47,6 +49,14 @@ def find_concepts(  # noqa: PLR0913  (what is fitted, how, and where it goes)
     write_concepts(concepts, model, out, replace=replace)
     write_sheet(f"concepts of {concepts.label}", rows, out, replace)
     return f"{described(concepts)}; written to {out} and {sheet_of(out).name}", skipped
+
+
+def require_pixels(model: Model) -> None:
+    """Raise OptionError for a model of arrays, from which no crops are taken."""
+    if model.opened.preprocessing.color == "bands":
+        raise OptionError(
+            "concepts and prototypes are crops of pictures, and the model takes arrays; take another method"
+        )
 
 
 def described(concepts: Concepts) -> str:
@@ -79,6 +89,7 @@ def find_prototypes(
     Returns what was found in a sentence, and what was left out. Raises OptionError, PictureError, OutputError. Cost:
     see `fit_prototypes`.
     """
+    require_pixels(model)
     refuse_existing_fit(out, replace=replace)
     found, skipped = fit_prototypes(model, samples, steps=steps, track=track)
     purest = np.argsort(-found.purity.mean(axis=1), kind="stable")[:SHOWN]

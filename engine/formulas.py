@@ -17,6 +17,7 @@ from .graph.attention_maps import attention_layers
 from .graph.cut import Part, Proto, extract
 from .graph.fold import rest_of
 from .graph.interface import real_picture
+from .graph.patches import without_map
 from .graph.walk import path_nodes
 from .head import logits_of
 from .open_model import Opened
@@ -88,10 +89,7 @@ def layers_of(opened: Opened, split: Split, formula: Formula) -> tuple[str, list
         return picture_layer(opened).tensor.name, layers
     candidates = {c.tensor.name: c for c in opened.candidates}
     if split.tensor not in candidates:
-        raise OptionError(
-            f"method {formula.name} reads a feature map, and {split.units} units have none; leave out --units patch, "
-            "or take another method"
-        )
+        raise OptionError(f"method {formula.name} reads a feature map, and {without_map(split)}")
     if formula.where in ("split", "through"):
         fed = split.tensor if formula.where == "split" else picture_layer(opened).tensor.name
         return fed, [candidates[split.tensor]]

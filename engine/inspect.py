@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ModelError, printable
+from .graph.hold import shown
 from .graph.interface import dtype_of, tensor_of
 from .graph.load import Graph, read_model
 from .graph.walk import feeds
 from .model import Model, check_cut, prepare
 from .open_model import Opened, open_model
-from .types import Candidate, Wishes, plural
+from .types import Candidate, PictureInput, Wishes, plural
 
 
 def inspect(path: str | Path, wishes: Wishes | None = None) -> dict[str, Any]:
@@ -54,13 +55,22 @@ def describe_opened(opened: Opened) -> dict[str, Any]:
     dtypes = {value.dtype for value in opened.measured.values.values()}
     return {
         "precision": precision(dtypes),
-        "layout": f"{picture.layout}, {picture.channels} channels, {picture.dtype}",
+        "layout": f"{layout_text(picture)}, {picture.channels} channels, {picture.dtype}",
+        "held": shown(opened.graph.held) or "no other input",
         "preprocessing": asdict(opened.preprocessing),
         "logits": f"{logits.tensor} [N, {logits.classes}]: {logits.reason}",
         "labels": opened.labels.reason,
         "batch": "free" if opened.measured.batch_two is not None else "fixed to 1",
         "candidates": [describe_candidate(c) for c in opened.candidates],
     }
+
+
+def layout_text(picture: PictureInput) -> str:
+    if picture.form == "picture":
+        return f"{picture.layout}"
+    width, rows = picture.width, (picture.height or 0) // picture.depth
+    size = f"{width} positions" if picture.form == "series" else f"{picture.depth} slices of {rows} x {width}"
+    return f"a {picture.form} of {size}, channels {'first' if picture.layout == 'NCHW' else 'last'}"
 
 
 def precision(dtypes: set[str]) -> str:

@@ -18,7 +18,7 @@ from .errors import CheckError, DeviceError, OptionError
 from .formulas import Running, open_formula
 from .graph.cut import FEATURES, Part, expose, extract
 from .graph.linear import why_interacting
-from .graph.patches import input_as_features, patch_split, refuse_patch_wishes
+from .graph.patches import input_as_features, patch_split, refuse_patch_wishes, refuse_patches_of
 from .graph.split import choose_split
 from .graph.surrogate import multiplications
 from .head import SAME, Head, bind_head, logits_of, make_head
@@ -243,10 +243,11 @@ def split_of(opened: Opened, wishes: Wishes) -> Split:
     ends, candidates = (opened.picture.name, opened.logits.tensor), list(opened.candidates)
     nothing_else = not candidates and wishes.units in (None, "place") and wishes.split is None
     if wishes.units == "patch" or nothing_else:
+        refuse_patches_of(opened.picture, asked=wishes.units == "patch")
         return patch_split(opened.picture, opened.measured, wishes)
     split = choose_split(opened.graph.proto, candidates, ends, units=wishes.units, tensor=wishes.split)
     refuse_patch_wishes(wishes, split)
-    return split
+    return replace(split, slices=(opened.picture.depth, split.slices[1]))
 
 
 def check_cut(model: Model) -> float:

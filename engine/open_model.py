@@ -13,7 +13,9 @@ from .chosen import LISTED, Chosen, ChosenBox, ChosenRegion
 from .errors import ModelError
 from .graph.chosen import FOUND, REGION, with_box, with_region
 from .graph.cut import expose
-from .graph.interface import find_logits, find_picture_input, find_rescaling
+from .graph.forms import read_input, with_maps
+from .graph.hold import hold
+from .graph.interface import find_logits, find_rescaling
 from .graph.load import Graph, read_model
 from .graph.split import find_candidates
 from .labels import choose_labels
@@ -74,8 +76,9 @@ def open_model(
     if picture is not None:
         own = prepare(picture, ends.preprocessing, ends.picture)[0]
         ends = replace(ends, samples=np.concatenate([own, ends.samples[1:]]))
-    graph = ends.graph
-    logits = find_logits(graph.proto, ends.picture.name, output)
+    logits = find_logits(ends.graph.proto, ends.picture.name, output)
+    graph, seen = with_maps(ends.graph, ends.picture, logits)
+    ends = replace(ends, graph=graph, picture=seen)
     measured = measure(graph, ends.picture, ends.samples, wishes.memory)
     logits = with_classes(logits, measured)
     candidates = find_candidates(graph.proto, ends.picture, logits, measured.values)
@@ -86,13 +89,14 @@ def open_model(
 
 def open_ends(path: str | Path, wishes: Wishes, *, whole: bool) -> Ends:
     """Read a model file and choose the preprocessing; by default of the `whole` picture where places matter."""
-    graph = read_model(path)
-    picture = find_picture_input(graph.proto, wishes.layout)
+    graph, picture = read_input(hold(read_model(path), wishes.hold), wishes)
+    if whole and picture.form != "picture":
+        raise ModelError(f"boxes and regions are parts of pictures, and {picture.name!r} takes a {picture.form}")
     config = config_beside(Path(path))
     preprocessing = choose(
         picture,
         name=wishes.preprocessing,
-        size=wishes.size,
+        size=wishes.size if picture.form == "picture" else None,
         fit=wishes.fit,
         mean=wishes.mean,
         std=wishes.std,

@@ -124,7 +124,15 @@ def pieces(labels: NDArray[np.intp]) -> Draw:
     return lambda shares: np.asarray(shares, np.float32)[:, labels]
 
 
+def grid_of(size: tuple[int, int], cells: int) -> tuple[int, int]:
+    """Return rows and columns of a grid of cells: `cells` each, of a series as many in a row; none without a pixel."""
+    height, width = size
+    return (1, min(width, cells**2)) if height == 1 else (min(height, cells), min(width, cells))
+
+
 def grid_labels(size: tuple[int, int], cells: int) -> NDArray[np.intp]:
-    """Cut a picture into `cells` x `cells` pieces of nearly equal size, numbered row by row."""
-    rows, columns = (np.arange(length) * cells // length for length in size)
-    return rows[:, None] * cells + columns
+    """Cut a picture into the cells of `grid_of`, of nearly equal size, numbered row by row."""
+    rows, columns = (
+        np.arange(length) * count // length for length, count in zip(size, grid_of(size, cells), strict=True)
+    )
+    return rows[:, None] * grid_of(size, cells)[1] + columns

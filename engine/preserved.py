@@ -7,16 +7,17 @@ from .open_model import Opened
 from .types import Labels
 
 
-def default_predicate(opened: Opened) -> str:
+def default_predicate(opened: Opened, target: str | None = None) -> str:
     """Return the predicate that a head calls for: `top1` among classes, `threshold` for one sigmoid.
 
-    Of a chosen box it is the threshold above which boxes were listed. OptionError for a plain score, because only its
-    user knows how far it may move.
+    So it is for one of several sigmoids where that is the `target`: such labels do not compete. Of a chosen box it is
+    the threshold above which boxes were listed. OptionError for a plain score, because only its user knows how far it
+    may move.
     """
     logits = opened.logits
     if isinstance(opened.chosen, ChosenBox):
         return f"threshold:{opened.chosen.least:g}"
-    if logits.classes > 1:
+    if logits.classes > 1 and (target is None or logits.activation != "sigmoid"):
         return "top1"
     if logits.activation == "sigmoid":
         return "threshold"

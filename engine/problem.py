@@ -12,6 +12,7 @@ from .autodiff.formula import Formula
 from .baseline import changes, nothing_shown
 from .errors import OptionError, PictureError
 from .graph.cut import FEATURES
+from .graph.patches import without_map
 from .labels import find_label
 from .model import Model
 from .order import removals, useful_by_removal, useful_first
@@ -67,7 +68,7 @@ class Problem:
             raise PictureError("the model gives scores that are not finite for this picture; check --preprocessing")
         decided = int(np.argmax(self.logits))
         self.target = decided if target is None else find_label(model.opened.labels, target)
-        self.preserve = default_predicate(model.opened) if preserve is None else preserve
+        self.preserve = default_predicate(model.opened, target) if preserve is None else preserve
         asked = with_index(self.preserve, model.opened.labels)
         self.predicate: Predicate = predicate(asked, self.target, self.logits, self.activation)
 
@@ -121,7 +122,7 @@ class Problem:
         Raises OptionError where the units are patches of the picture, because these have no features.
         """
         if self.split.units == "patch":
-            raise OptionError("this method reads a feature map, and patch units have none; leave out --units patch")
+            raise OptionError(f"this method reads a feature map, and {without_map(self.split)}")
         if self.split.units == "token":
             return self.features.T.reshape(-1, *self.split.grid)
         return self.features
@@ -269,9 +270,10 @@ class Problem:
         return matrix
 
     def prediction(self, index: int) -> Prediction:
-        """Describe one class; a model of one score without a sigmoid gives no probability."""
-        labels, share = self.model.opened.labels, None
-        if len(self.logits) > 1 or self.activation == "sigmoid":
+        """Describe one class; a plain score, and one of several whose values are to be kept, has no probability."""
+        labels, share, logits = self.model.opened.labels, None, self.model.opened.logits
+        values = logits.activation == "none" and logits.holds == "logits" and self.preserve.startswith("tolerance")
+        if self.activation == "sigmoid" or not (values or len(self.logits) == 1):
             share = float(probabilities(self.logits[None], self.activation)[0, index])
         return Prediction(index, labels[index], float(self.logits[index]), share)
 

@@ -52,6 +52,22 @@ def saliency_map(grid_map: Floats, placement: Placement) -> Map:
     return values
 
 
+def volume_map(grid_map: Floats, slices: tuple[int, int], placement: Placement) -> Map:
+    """Bring a map over a volume's grid to its voxels: linear along all three axes, in 0..1.
+
+    grid_map `[d * h, w]` with its slices below each other -> `[D * H, W]`; `slices` are D and d. Centres and borders as
+    `saliency_map` has them. A map over the voxels stays as it is.
+    """
+    height, width = placement.picture_height, placement.picture_width
+    if grid_map.shape == (height, width):
+        return scaled(grid_map)
+    deep, depth = slices
+    planes = enlarge(scaled(grid_map).reshape(depth, -1, grid_map.shape[1]), (height // deep, width))
+    along = _weights(deep, 0, deep, depth)
+    values: Map = np.tensordot(along, planes, axes=1).reshape(height, width)
+    return values
+
+
 def patch_map(grid_map: Floats, split: Split, placement: Placement) -> Map:
     """Bring a map over patches into the picture: each square where it lies, with sharp edges, 0 outside, in 0..1.
 

@@ -27,6 +27,8 @@ Rounding = Literal["refuse", "straight-through"]
 """What a gradient does at the rounding of a quantised model: none is taken, or rounding is passed over."""
 Fit = Literal["crop", "stretch", "pad"]
 """How a picture of another shape becomes model input: its centre, the whole of it squeezed, or with a grey border."""
+Form = Literal["picture", "series", "volume"]
+"""What a model looks at: two axes of places, one, or three."""
 Seek = Literal["sufficient", "necessary"]
 """Units that suffice for the decision, or units without which it is lost."""
 
@@ -38,7 +40,8 @@ class Wishes:
     `patch` is the side of a patch in pixels of the model input and `baseline` what takes its place; `size` is height
     and width of the model input, `fit` how a picture gets that shape, `mean` and `std` per channel, `labels` the path
     of a file, `threads` 0 all cores, `batch` the most masks a run, `memory` bytes that the trial run may use,
-    `rounding` what gradients do in a quantised model, `detector` how the outputs of a detector are read.
+    `rounding` what gradients do in a quantised model, `detector` how the outputs of a detector are read; `input` is the
+    one that takes the picture, `hold` the values of others by name.
     """
 
     units: "UnitWish | None" = None
@@ -59,6 +62,8 @@ class Wishes:
     memory: int | None = None
     rounding: "Rounding" = "refuse"
     detector: str | None = None
+    input: str | None = None
+    hold: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,11 @@ class Tensor:
 
 @dataclass(frozen=True)
 class PictureInput:
-    """The graph input that takes the picture."""
+    """The graph input that takes the picture.
+
+    A series is a picture of height 1; a volume one of its `depth` slices, each below the one before. `folded` are maps
+    that got four axes in the same way, with their depth.
+    """
 
     name: str
     dtype: str
@@ -99,6 +108,9 @@ class PictureInput:
     height: int | None
     width: int | None
     free_batch: bool
+    form: Form = "picture"
+    depth: int = 1
+    folded: Mapping[str, int] = field(default_factory=dict)
 
     def shape(self, batch: int, height: int, width: int) -> tuple[int, int, int, int]:
         if self.layout == "NCHW":
@@ -150,6 +162,7 @@ class Candidate:
     grid: tuple[int, int]
     fixed: tuple[int, ...] = ()
     note: str = ""
+    depth: int = 1
 
 
 @dataclass(frozen=True)
@@ -157,6 +170,7 @@ class Split:
     """Where the model is cut, what its units are there, and why.
 
     Patches are squares of the model's input: `patch` is their side in its pixels, `baseline` what a removed one is.
+    `slices` are how many slices of a volume lie below each other in the model's input, and in the grid.
     """
 
     tensor: str
@@ -170,6 +184,7 @@ class Split:
     reason: str
     patch: int | None = None
     baseline: Baseline | None = None
+    slices: tuple[int, int] = (1, 1)
 
 
 @dataclass(frozen=True)
@@ -178,6 +193,7 @@ class Preprocessing:
 
     `fit` is "crop" (short side to size / `crop`, then the centre), "stretch" (both sides to size / `crop`,
     then the centre) or "pad" (long side to size, then grey around it); mean and std are in the model's channel order.
+    The color "bands" is that of arrays, which go in without a fit.
     """
 
     name: str
@@ -186,7 +202,7 @@ class Preprocessing:
     fit: Fit
     crop: float
     resample: Literal["nearest", "bilinear", "bicubic", "lanczos"]
-    color: Literal["RGB", "BGR", "L"]
+    color: Literal["RGB", "BGR", "L", "bands"]
     scale: float
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -195,11 +211,15 @@ class Preprocessing:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as people see it: upright, RGB, 8 bit; `sha256` is that of the file or, without one, of the pixels."""
+    """A picture as people see it: upright, RGB, 8 bit; `sha256` is that of the file or, without one, of the pixels.
+
+    Of an array there are the `values` too, as the file has them or, once a model told them apart, as `[H, W, C]`.
+    """
 
     pixels: Pixels
     name: str
     sha256: str
+    values: NDArray[Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -358,7 +378,7 @@ class Explanation:
     """Everything that is known about one decision on one picture.
 
     `rivals` are the other classes that units of the subset hold off, as the whole picture scores them; `text` says it
-    all in a few sentences.
+    all in a few sentences; `held` are the model's other inputs and the values they had.
     """
 
     model: dict[str, Any]
@@ -378,6 +398,7 @@ class Explanation:
     rivals: tuple[Prediction, ...] = ()
     text: str = ""
     chosen: Chosen | None = None
+    held: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def __str__(self) -> str:
         """Say it in a sentence: what was decided, how much of the model suffices, whether that is certain."""
@@ -391,6 +412,17 @@ class Explanation:
         }[found.seek]
         more = f"; {len(found.others)} further answers" if found.others else ""
         return f"{self.what}: {said} ({found.certain}{more}; {found.cost.probes} probes, {found.cost.seconds:.2f} s)"
+
+    @property
+    def form(self) -> Form:
+        """Whether a picture, a series or a volume is explained."""
+        found: Form = self.model.get("form", "picture")
+        return found
+
+    @property
+    def depth(self) -> int:
+        """Slices of a volume, which lie below each other in picture and map."""
+        return int(self.model.get("depth", 1))
 
     @property
     def what(self) -> str:

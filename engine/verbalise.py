@@ -8,7 +8,7 @@ from .chosen import ChosenBox
 from .methods import METHODS
 from .saliency import is_blank
 from .types import Attribution, Certificate, Explanation, Prediction, plural
-from .whereabouts import Place, Whereabouts, seen_share, whereabouts, without_place
+from .whereabouts import Place, Whereabouts, seen_share, shortest_half, whereabouts, without_place
 
 NAMES = 3
 """Most rivals that are named."""
@@ -40,7 +40,7 @@ def decision(explanation: Explanation) -> str:
     if isinstance(chosen, ChosenBox):
         return f"{saw} finds {named(target)} in the chosen box"
     where = " in the chosen region" if chosen else ""
-    if explanation.model["classes"] == 1:
+    if explanation.model["classes"] == 1 or explanation.predicate.startswith("tolerance"):
         value = f"{target.logit:.5g}" if target.probability is None else f"a probability of {probability(target)}"
         return f"{saw} gives {target.label} {value}"
     if target.index == best.index:
@@ -223,8 +223,21 @@ def label_of(explanation: Explanation, index: int) -> str:
 def location(explanation: Explanation, found: Whereabouts | None) -> str:
     if found is None or is_blank(explanation.attribution.grid_map):
         return "the map is blank and marks no place"
+    if explanation.form != "picture":
+        return f"{subject(explanation)} {along(explanation)}{negative(explanation.attribution)}"
     whole = "the picture" if seen_share(explanation.placement) == 1 else "what it saw"
     return f"{subject(explanation)} {spoken(found, whole)}{negative(explanation.attribution)}"
+
+
+def along(explanation: Explanation) -> str:
+    """Say which positions of a series, or slices of a volume, hold half of the map."""
+    saliency, depth = explanation.saliency, explanation.depth
+    series = explanation.form == "series"
+    mass = saliency[0] if series else saliency.reshape(depth, -1).sum(axis=1, dtype=np.float64)
+    first, last = shortest_half(mass)
+    where = f"{first}" if first == last else f"{first} to {last}"
+    kind = ("position" if series else "slice") + ("" if first == last else "s")
+    return f"has half of itself on {kind} {where} of 0 to {len(mass) - 1}"
 
 
 def subject(explanation: Explanation) -> str:

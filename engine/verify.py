@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from .check import TOLERANCE
 from .chosen_file import REGION, read_chosen
 from .errors import ExplanationError, OptionError
-from .explanation_file import Saved, preprocessing_of
+from .explanation_file import Saved, held_of, preprocessing_of
 from .find import certificate_for
 from .graph.load import read_model
 from .model import Model, coarsest, load
@@ -79,6 +79,8 @@ def verify(
         size=(fitted.height, fitted.width),
         device=device,
         threads=threads,
+        input=manifest["model"].get("input"),
+        hold=held_of(saved),
     )
     chosen = read_chosen(manifest.get("chosen"), saved.array(REGION))
     loaded = load(model, wishes, chosen, picture)

@@ -107,6 +107,15 @@ def whereabouts(saliency: Floats, placement: Placement) -> Whereabouts | None:
     return Whereabouts(worth_naming(found, best), best, half_of(saliency, total) / float(sizes.sum()))
 
 
+def shortest_half(mass: Floats) -> tuple[int, int]:
+    """Return the first and last place of the shortest run in a row `[n]` that holds half of a map."""
+    sums = np.concatenate([[0.0], np.cumsum(mass, dtype=np.float64)])
+    ends = np.searchsorted(sums, sums[:-1] + sums[-1] / 2)
+    runs = [(int(end) - start, start) for start, end in enumerate(ends) if end < len(sums)]
+    length, start = min(runs)
+    return start, start + length - 1
+
+
 def seen_share(placement: Placement) -> float:
     """Return the share of the picture's pixels that the model saw."""
     return float(seen_pixels(placement).sum()) / (placement.picture_height * placement.picture_width)

@@ -3,6 +3,7 @@
 The containment check is our own because ONNX Runtime 1.31 follows hard links out of the folder (measured).
 """
 
+import math
 import os
 import stat
 from collections.abc import Iterator
@@ -16,6 +17,12 @@ from .walk import subgraphs
 LARGEST_TOTAL = 2**31 - 2**24
 """Protobuf cannot hold more than 2 GB; some room is left for the graph itself."""
 
+BYTES: dict[int, int] = {
+    int(kind): onnx.helper.tensor_dtype_to_np_dtype(kind).itemsize
+    for kind in (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16, onnx.TensorProto.DOUBLE)
+} | {onnx.TensorProto.INT8: 1, onnx.TensorProto.UINT8: 1}
+"""Of an element, of the types that large weights have."""
+
 
 def inline_external_data(proto: onnx.ModelProto, path: Path) -> list[bytes]:
     """Bring all external tensors inside `proto`; return the blocks that were read, for the model's sha256.
@@ -24,19 +31,34 @@ def inline_external_data(proto: onnx.ModelProto, path: Path) -> list[bytes]:
     and ModelError for data that is missing or too short.
     """
     blocks: list[bytes] = []
+    refuse_over(sum(map(declared, tensors(proto))), path)  # before anything of it is read
     total = 0
     for tensor in tensors(proto):
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
             continue
         block = read_block(tensor, path.parent)
         total += len(block)
-        if total > LARGEST_TOTAL:
-            raise ModelError(f"the weights of {path} are over 2 GB; ddcam reads models under 2 GB")
+        refuse_over(total, path)
         tensor.raw_data = block
         tensor.data_location = onnx.TensorProto.DEFAULT
         del tensor.external_data[:]
         blocks.append(block)
     return blocks
+
+
+def refuse_over(total: int, path: Path) -> None:
+    if total > LARGEST_TOTAL:
+        raise ModelError(
+            f"the weights of {path} are over 2 GB ({total / 2**30:.1f} GiB); ddcam reads models under 2 GB, so export "
+            "it as float16 or a smaller variant of it"
+        )
+
+
+def declared(tensor: onnx.TensorProto) -> int:
+    """Return the bytes that an external tensor has by its type and shape; 0 for one that is inside the file."""
+    if tensor.data_location != onnx.TensorProto.EXTERNAL or tensor.data_type not in BYTES:
+        return 0
+    return int(math.prod(tensor.dims)) * BYTES[tensor.data_type]
 
 
 def read_block(tensor: onnx.TensorProto, folder: Path) -> bytes:

@@ -1,5 +1,6 @@
 """Which input takes the picture, and where the class scores are before the final softmax."""
 
+import math
 from dataclasses import replace
 
 import onnx
@@ -29,27 +30,54 @@ def dtype_of(element: int) -> str:
     return onnx.helper.tensor_dtype_to_np_dtype(element).name
 
 
-def find_picture_input(proto: onnx.ModelProto, layout: Layout | None = None) -> PictureInput:
-    """Find the one input that can take a picture: rank 4 with 1 or 3 channels.
+def find_picture_input(proto: onnx.ModelProto, layout: Layout | None = None, name: str | None = None) -> PictureInput:
+    """Find the input that takes the picture: the only one of rank 4, or the one of that `name`.
 
     `layout` decides where the file leaves it open. Raises ModelError when there is no such input or when the
-    model wants something else besides.
+    model wants something else besides, OptionError for a name that is no such input.
     """
-    inputs = feeds(proto.graph)
-    pictures = [i for i in inputs if is_picture(tensor_of(i), i)]
-    listed = "; ".join(str(tensor_of(i)) for i in inputs) or "none"
-    if not pictures:
-        raise ModelError(f"expected one input that takes a picture, [N, 1 or 3, H, W] or [N, H, W, 1 or 3]; "
-                         f"the model's inputs are: {listed}")  # fmt: skip
-    if len(inputs) > 1:
-        raise ModelError(f"expected a model that needs a picture alone; its inputs are: {listed}")
-    tensor = tensor_of(pictures[0])
+    tensor = picture_tensor(proto, name)
     found, channels = layout_of(proto, tensor, layout)
     axes = (2, 3) if found == "NCHW" else (1, 2)
     height, width = (tensor.shape[a] for a in axes)
     if tensor.shape[0] not in (None, 1):
         raise ModelError(f"expected a batch of 1 or a free batch; the input is {tensor}; export it with batch 1")
     return PictureInput(tensor.name, tensor.dtype, found, channels, height, width, tensor.shape[0] is None)
+
+
+def picture_tensor(proto: onnx.ModelProto, name: str | None) -> Tensor:
+    inputs = feeds(proto.graph)
+    pictures = [i for i in inputs if is_picture(tensor_of(i), i)]
+    listed = "; ".join(str(tensor_of(i)) for i in inputs) or "none"
+    named = [i for i in pictures if name in (None, i.name)]
+    if name is not None and not named:
+        raise OptionError(f"no input {name!r} takes a picture; the model's inputs are: {listed}; name one with --input")
+    if not pictures:
+        rows = any(len(tensor_of(i).shape) == 2 for i in inputs)
+        hint = "; say of which pictures its rows are with --size HxW" if rows else ""
+        raise ModelError(f"expected one input that takes a picture, [N, C, H, W] or [N, H, W, C]; "
+                         f"the model's inputs are: {listed}{hint}")  # fmt: skip
+    others = [tensor_of(i) for i in inputs if i.name != named[0].name]
+    if len(named) > 1:
+        raise ModelError(f"expected one input that takes a picture, several could; its inputs are: {listed}; "
+                         "name one with --input NAME and hold the others with --hold NAME=VALUE")  # fmt: skip
+    if others:
+        needed = "; ".join(f"{other}: {how_to_hold(other)}" for other in others)
+        raise ModelError(f"besides the picture {named[0].name!r} the model needs {needed}")
+    return tensor_of(named[0])
+
+
+def how_to_hold(tensor: Tensor) -> str:
+    """Say which option holds an input at a value."""
+    sizes = tensor.shape[1:] if tensor.shape[:1] == (None,) else tensor.shape
+    if tensor.dtype in ("object", "undefined"):
+        return "ddcam holds numbers only, so export the model without it"
+    if None in sizes:
+        return f"hold it with --hold {tensor.name}=FILE.npy, an array of that many axes"
+    count = math.prod(size or 1 for size in sizes)
+    if count == 1:
+        return f"hold it with --hold {tensor.name}=NUMBER"
+    return f"hold it with --hold {tensor.name}=NUMBER, {count} numbers with commas, or FILE.npy"
 
 
 def is_picture(tensor: Tensor, info: onnx.ValueInfoProto) -> bool:
@@ -61,13 +89,11 @@ def layout_of(proto: onnx.ModelProto, tensor: Tensor, asked: Layout | None) -> t
     axes: dict[Layout, int] = {"NCHW": 1, "NHWC": 3}
     possible = [name for name, axis in axes.items() if tensor.shape[axis] in (1, 3)]
     if asked:
-        if asked not in axes or tensor.shape[axes[asked]] not in (None, 1, 3):
-            raise OptionError(f"layout {asked} does not fit the input {tensor}; use {' or '.join(possible)}")
+        if asked not in axes or (possible and tensor.shape[axes[asked]] not in (None, 1, 3)):
+            raise OptionError(f"layout {asked} does not fit the input {tensor}; use {' or '.join(possible or axes)}")
         return asked, tensor.shape[axes[asked]] or 3
     if len(possible) == 1:
         return possible[0], tensor.shape[axes[possible[0]]] or 3
-    if None not in (tensor.shape[1], tensor.shape[3]) and not possible:
-        raise ModelError(f"expected a picture with 1 or 3 channels; the input is {tensor}")
     return layout_by_reader(proto, tensor)
 
 
@@ -78,7 +104,10 @@ def layout_by_reader(proto: onnx.ModelProto, tensor: Tensor) -> tuple[Layout, in
             return "NHWC", tensor.shape[3] or 3
         if node.op_type == "Conv" and node.input[1] in weights:
             return "NCHW", weights[node.input[1]].dims[1] * integer(node, "group", 1)
-    return "NCHW", tensor.shape[1] or 3
+    first, last = tensor.shape[1], tensor.shape[3]
+    if first not in (None, 1, 3) and last and last < first:
+        return "NHWC", last
+    return "NCHW", first or 3
 
 
 def real_picture(proto: onnx.ModelProto, picture: PictureInput, measured: Measured) -> Candidate:
@@ -105,7 +134,7 @@ def find_rescaling(proto: onnx.ModelProto, picture: str) -> str | None:
     weights = {k: onnx.numpy_helper.to_array(t) for k, t in initializers(proto.graph).items()}
     readers = consumers(proto.graph)
     first = readers.get(picture, [])
-    while len(first) == 1 and first[0].op_type in ("Cast", "Transpose", "Identity"):
+    while len(first) == 1 and first[0].op_type in ("Cast", "Transpose", "Identity", "Reshape", "Squeeze"):
         first = readers.get(first[0].output[0], [])
     for node in first:
         factors = [weights[name] for name in node.input if name in weights and weights[name].size in (1, 3)]

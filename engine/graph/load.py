@@ -1,12 +1,14 @@
 """Read an ONNX file without trusting it: syntax, external data, operators, sizes; nothing is run here."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import onnx
 import onnx.inliner
+from numpy.typing import NDArray
 
 from ..errors import CheckError, ModelError, UnsafeModelError
 from .external import inline_external_data, tensors
@@ -20,12 +22,16 @@ LARGEST_FILE = 2**31 - 1
 
 @dataclass(frozen=True)
 class Graph:
-    """A model file as read: its protobuf with all weights inside, and the sha256 of the file(s)."""
+    """A model file as read: its protobuf with all weights inside, and the sha256 of the file(s).
+
+    `held` are inputs that were made weights since, with their values.
+    """
 
     proto: onnx.ModelProto
     path: Path
     sha256: str
     notes: tuple[str, ...] = ()
+    held: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     @property
     def opset(self) -> int:
@@ -91,13 +97,13 @@ def parse(content: bytes, path: Path) -> onnx.ModelProto:
 
 def require_text(message: Any) -> None:
     """Raise ValueError where a string of a message is not UTF-8: protobuf hands it out as bytes, or raises later."""
-    for field, value in message.ListFields():
+    for kind, value in message.ListFields():
         items = [value] if isinstance(value, str | bytes) or hasattr(value, "ListFields") else value
-        if field.type == field.TYPE_MESSAGE:
+        if kind.type == kind.TYPE_MESSAGE:
             for item in items:
                 require_text(item)
-        elif field.type == field.TYPE_STRING and not all(isinstance(item, str) for item in items):
-            raise ValueError(f"{field.name} is not UTF-8")
+        elif kind.type == kind.TYPE_STRING and not all(isinstance(item, str) for item in items):
+            raise ValueError(f"{kind.name} is not UTF-8")
 
 
 def inline_functions(proto: onnx.ModelProto) -> onnx.ModelProto:

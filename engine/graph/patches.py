@@ -16,6 +16,8 @@ from .quantization import Quantization
 
 ACROSS = 14
 """Patches on a side where their size is left open: about as many cells as the maps of usual networks have, squared."""
+NOTHING_ELSE = "no tensor behind the input has units to switch off"
+"""Why a model is explained by patches where nobody asked for them."""
 SELECTING = 9
 """The first operator set with Where."""
 Nodes = list[onnx.NodeProto]
@@ -35,7 +37,7 @@ def patch_split(picture: PictureInput, measured: Measured, wishes: Wishes) -> Sp
     height, width = (size for i, size in enumerate(value.shape) if i not in (0, axis))
     side, baseline = side_of(height, width, wishes.patch), baseline_of(wishes.baseline)
     grid = math.ceil(height / side), math.ceil(width / side)
-    why = "asked for" if wishes.units == "patch" else "no tensor behind the input has units to switch off"
+    why = "asked for" if wishes.units == "patch" else NOTHING_ELSE
     return Split(
         tensor=picture.name,
         dtype=value.dtype,
@@ -51,9 +53,20 @@ def patch_split(picture: PictureInput, measured: Measured, wishes: Wishes) -> Sp
     )
 
 
+def without_map(split: Split) -> str:
+    """Say why there is no feature map, and what works without one."""
+    if split.reason.startswith(NOTHING_ELSE):
+        return (
+            "the model has none inside (trees, or layers on flat rows); take dd-cam, or a method that perturbs the "
+            "picture: occlusion, rise, lime, kernel-shap, sobol, hsic, sis or rex"
+        )
+    return "patch units have none; leave out --units patch, or take another method"
+
+
 def side_of(height: int, width: int, asked: int | None) -> int:
     if asked is None:
-        return max(1, round(math.sqrt(height * width) / ACROSS))
+        # A series is one row: as many pieces as a picture has squares, of a short series fewer.
+        return max(1, round(min(math.sqrt(height * width) / ACROSS, height * width / ACROSS**2)))
     if not 1 <= asked <= max(height, width):
         raise OptionError(f"expected patches of 1 to {max(height, width)} pixels for an input of {height}x{width}, got "
                           f"{asked}; choose another --patch")  # fmt: skip
@@ -73,6 +86,13 @@ def refuse_patch_wishes(wishes: Wishes, split: Split) -> None:
     """Raise OptionError where patches are described and other units are chosen."""
     if wishes.patch is not None or wishes.baseline is not None:
         raise OptionError(f"--patch and --baseline are for patches, the units are {split.units}s; add --units patch")
+
+
+def refuse_patches_of(picture: PictureInput, *, asked: bool) -> None:
+    """Raise SplitError for a volume, whose patches would have to be cubes."""
+    if picture.form == "volume":
+        more = "leave out --units patch" if asked else "and no tensor behind the input is a map [N, C, D, H, W]"
+        raise SplitError(f"patches are squares of pictures or pieces of series, the model takes a volume; {more}")
 
 
 def input_as_features(proto: onnx.ModelProto, split: Split) -> bytes:

@@ -3,12 +3,14 @@
 import difflib
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import onnx
 
 from ..errors import SplitError
 from ..types import Candidate, Logits, PictureInput, Split, Tensor, UnitKind, UnitWish, Value
 from .axes import CHANNEL_LAST, Neighbours
+from .forms import AGAIN, AS_MAP
 from .interface import written_out_softmax
 from .walk import path_nodes, producers, reads, separators
 
@@ -44,8 +46,26 @@ def find_candidates(
     for name in inner:
         value = values[name]
         if value.dtype in SPLITTABLE and value.shape and value.shape[0] == 1:
-            found += candidate(askable, name, value, found)
-    return found
+            found += folded(picture, name, value) or candidate(askable, name, value, found)
+    return found if picture.form == "picture" else in_form(picture, found)
+
+
+def folded(picture: PictureInput, name: str, value: Value) -> list[Candidate]:
+    """Describe a map of a series or a volume, which got four axes when the model was read."""
+    if name not in picture.folded:
+        return []
+    tensor, (height, width) = Tensor(name, value.dtype, value.shape), value.shape[2:]
+    return [Candidate(tensor, "map", 1, (height, width), depth=picture.folded[name])]
+
+
+def in_form(picture: PictureInput, found: list[Candidate]) -> list[Candidate]:
+    """Lay the tokens of a series in a row, and those of a volume as the map that they were made of."""
+    depths = {c.grid: c.depth for c in found if c.form == "map"}
+    known = {f"{name.removesuffix(AS_MAP)}{end}" for name in picture.folded for end in ("", AGAIN)}
+    maps_and_tokens = [c for c in found if c.tensor.name not in known]
+    if picture.form == "series":
+        return [c if c.form == "map" else replace(c, grid=(1, math.prod(c.grid))) for c in maps_and_tokens]
+    return [replace(c, depth=depths[c.grid]) for c in maps_and_tokens if c.grid in depths]
 
 
 def candidate(askable: Mapping[int, Neighbours], name: str, value: Value, earlier: list[Candidate]) -> list[Candidate]:
@@ -186,4 +206,5 @@ def split_at(chosen: Candidate, units: UnitWish | None, reason: str) -> Split:
         grid=chosen.grid,
         fixed=chosen.fixed,
         reason=reason,
+        slices=(1, chosen.depth),
     )

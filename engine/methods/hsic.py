@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import pdist, squareform
 
 from ..errors import OptionError
-from ..perturb import grid_labels, perturbed, pieces
+from ..perturb import grid_labels, grid_of, perturbed, pieces
 from ..problem import Problem
 from ..saliency import enlarge
 from ..types import Attribution, Floats
@@ -31,9 +31,10 @@ def hsic(
     if samples < 2 or cells < 1:
         raise OptionError(f"expected samples of 2 and cells of 1 or more, got {samples} and {cells}")
     view = perturbed(problem, baseline=baseline, score=score)
-    shown = qmc.LatinHypercube(cells**2, seed=seed).random(samples) > 0.5
+    rows, columns = grid_of(view.size, cells)
+    shown = qmc.LatinHypercube(rows * columns, seed=seed).random(samples) > 0.5
     found = view.scores(shown, pieces(grid_labels(view.size, cells)))
-    return from_map("hsic", enlarge(dependence(shown, found).reshape(1, cells, cells), view.size)[0])
+    return from_map("hsic", enlarge(dependence(shown, found).reshape(1, rows, columns), view.size)[0])
 
 
 def dependence(shown: NDArray[np.bool_], found: Floats) -> Floats:

@@ -27,10 +27,11 @@ def kernel_shap(
     """
     if cells < 1 or samples < 0:
         raise OptionError(f"expected cells of 1 and samples of 0 or more, got {cells} and {samples}")
-    view, count = perturbed(problem, baseline=baseline, score=score), cells**2
+    view = perturbed(problem, baseline=baseline, score=score)
+    labels = grid_labels(view.size, cells)
+    count = int(labels.max()) + 1
     shown, weights = coalitions(count, samples or 2048 + 2 * count, seed)
     ends = np.array([[0] * count, [1] * count], bool)
-    labels = grid_labels(view.size, cells)
     found = view.scores(np.concatenate([ends, shown]), pieces(labels))
     return from_map("kernel-shap", shapley_fit(shown, weights, found[2:], found[:2])[labels])
 

@@ -21,15 +21,17 @@ def occlusion(
 ) -> Attribution:
     """Average over the windows that cover a pixel what is lost without them: M = mean_w (f(x) - f(x with w hidden)).
 
-    `window` and `stride` are in pixels of the model input; 0 is a seventh of the shorter side, and half the window
-    (the paper gives neither). The last windows are cut off at the border, as Captum's are. The paper hides by grey,
-    which `baseline=zero` is where the preprocessing takes the mean colour off; `score` is prob, as there, or logit.
+    `window` and `stride` are in pixels of the model input; 0 is a seventh of the shorter side (or of a series), and
+    half the window (the paper gives neither). The last windows are cut off at the border, as Captum's are. The paper
+    hides by grey, which `baseline=zero` is where the preprocessing takes the mean colour off; `score` is prob, as
+    there, or logit.
 
     Cost: 1 + (ceil((H - window) / stride) + 1)(ceil((W - window) / stride) + 1) forwards.
     Source: arXiv:1311.2901.
     """
     view = perturbed(problem, baseline=baseline, score=score)
-    side = window or max(1, min(view.size) // SHARE)
+    shorter = max(view.size) if min(view.size) == 1 else min(view.size)
+    side = window or max(1, shorter // SHARE)
     places = corners(view.size, side, stride or max(1, side // 2))
     before = view.score(view.picture)[0]
     lost = before - view.scores(places, without(view.size, side))

@@ -26,8 +26,9 @@ def sis(
     """
     if cells < 1 or not 0 < keep <= 1:
         raise OptionError(f"expected cells of 1 or more and keep in 0..1, got {cells} and {keep}")
-    view, count = perturbed(problem, baseline=baseline, score=score), cells**2
+    view = perturbed(problem, baseline=baseline, score=score)
     labels = grid_labels(view.size, cells)
+    count = int(labels.max()) + 1
     draw = pieces(labels)
     order = back_select(view, draw, count)
     ends = np.arange(count) >= np.arange(count)[:, None]  # row k: all but the first k of the order

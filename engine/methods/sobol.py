@@ -1,7 +1,7 @@
 """Sobol attribution (Fel et al., 2021): the share of the score's variance that a cell of the picture has a part in."""
 
 from ..errors import OptionError
-from ..perturb import grid_labels, perturbed, pieces
+from ..perturb import grid_labels, grid_of, perturbed, pieces
 from ..problem import Problem
 from ..saliency import enlarge
 from ..total_indices import design, total_indices
@@ -26,7 +26,8 @@ def sobol(
     if samples < 2 or samples & (samples - 1) or cells < 1:
         raise OptionError(f"expected cells of 1 or more and samples that are a power of 2, got {cells} and {samples}")
     view = perturbed(problem, baseline=baseline, score=score)
-    points = design(samples, cells**2, seed)
+    rows, columns = grid_of(view.size, cells)
+    points = design(samples, rows * columns, seed)
     found = view.scores(points, pieces(grid_labels(view.size, cells)))
     indices = total_indices(found[:samples], found[samples:].reshape(-1, samples))
-    return from_map("sobol", enlarge(indices.reshape(1, cells, cells), view.size)[0])
+    return from_map("sobol", enlarge(indices.reshape(1, rows, columns), view.size)[0])

@@ -5,6 +5,7 @@ from typing import Any
 
 from ..errors import OptionError, PictureError
 from ..types import Fit, PictureInput, Preprocessing
+from .arrays import ARRAY, choose_array, takes_arrays
 from .config import from_config
 from .metadata import from_metadata
 from .values import (
@@ -55,9 +56,14 @@ def choose(  # noqa: PLR0913
     height, width: option > config > metadata > the model's fixed size > 224. A uint8 input takes pixels as
     they are, whatever a record says.
 
+    A model that takes no pictures of 1 or 3 channels is fed arrays as they are, and so is any with the name `array`;
+    then only the options count, `mean` and `std` in the arrays' own units.
+
     Raises OptionError for an option or a record that does not exist or does not fit the model, PictureError
     if the model takes something that no picture is.
     """
+    if name == ARRAY or (name is None and takes_arrays(model_input)):
+        return choose_array(model_input, size, mean, std)
     require_picture_input(model_input)
     records = [_asked(name, size, mean, std, fit)]
     records += [] if config is None else [from_config(config)]

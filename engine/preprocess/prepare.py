@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..errors import OptionError, PictureError
 from ..types import Picture, PictureInput, Pixels, Placement, Preprocessing
+from .arrays import arranged, flattened, is_pixels, prepare_array, preview, shape_text
 from .choice import require_picture_input
 from .resample import Window, resize_window
 from .values import times
@@ -35,6 +36,9 @@ def prepare(
     is resized: memory does not grow with the aspect ratio. Raises PictureError for an empty or endlessly thin
     picture, OptionError if the preprocessing is not one for this input.
     """
+    if preprocessing.color == "bands":
+        return prepare_array(picture, preprocessing, model_input)
+    picture = arranged(picture, preprocessing, model_input)
     require_picture_input(model_input)
     _require_fit(preprocessing, model_input)
     _require_pixels(picture)
@@ -66,6 +70,22 @@ def from_pixels(pixels: NDArray[Any], name: str = "array") -> Picture:
     rgb = as_rgb(pixels, name)
     digest = hashlib.sha256(repr(rgb.shape).encode() + rgb.tobytes())
     return Picture(rgb, name, digest.hexdigest())
+
+
+def from_array(values: NDArray[Any], name: str = "array", sha256: str | None = None) -> Picture:
+    """Make a picture from an array of numbers, for models that take arrays; 8 bit pixels serve others too.
+
+    What its axes mean is told by the model it is shown to. The values are copied; `sha256` is by default that of shape,
+    type and bytes. Raises PictureError for no numbers, no axes or numbers that are not finite.
+    """
+    values = np.array(values, order="C")
+    if values.dtype.kind not in "fiub" or not 1 <= values.ndim <= 5 or not values.size:
+        raise PictureError(f"expected an array of numbers of 1 to 5 axes for {name}, got {shape_text(values)}")
+    if not np.isfinite(values).all():
+        raise PictureError(f"expected finite numbers for {name}, got some that are not; fill them as in training")
+    digest = hashlib.sha256(f"{values.shape} {values.dtype}".encode() + values.tobytes()).hexdigest()
+    drawn = as_rgb(values, name) if is_pixels(values) else preview(flattened(values))
+    return Picture(drawn, name, sha256 or digest, values)
 
 
 def as_rgb(pixels: NDArray[Any], name: str) -> Pixels:

@@ -174,12 +174,12 @@ def shape_alone(model: ModelProto) -> None:
 
 NOT_EXPLAINED: dict[str, tuple[Change, str]] = {
     "no picture": (declare_as("x", ["N", 3]), "takes a picture"),
-    "a video": (declare_as("x", ["N", 3, 2, 8, 8]), "takes a picture"),
+    "a video": (declare_as("x", ["N", 3, 2, 8, 8]), "cannot run the model"),
     "tokens as input": (declare_as("x", ["N", 3, 8, 8], TensorProto.INT64), "takes a picture"),
-    "four channels": (declare_as("x", ["N", 4, 8, 8]), "1 or 3 channels"),
+    "four channels": (declare_as("x", ["N", 4, 8, 8]), "ONNX Runtime cannot run the model"),
     "batch fixed to two": (declare_as("x", [2, 3, 8, 8]), "batch of 1"),
-    "number besides the picture": (second_input, "picture alone"),
-    "two pictures": (second_picture, "picture alone"),
+    "number besides the picture": (second_input, "--hold scale=NUMBER"),
+    "two pictures": (second_picture, "--input NAME"),
     "sequence": (sequence, "class scores"),
     "boxes": (boxes, "class scores"),
     "one score": (one_score, "tolerance:E"),

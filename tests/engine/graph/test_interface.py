@@ -45,6 +45,10 @@ def model(inputs: str, *nodes: str, outputs: str = "float[N,5] y") -> onnx.Model
         (("NCHW", 3, None, None, True), "float[N,C,H,W] x", ["y = Relu(x)"]),
         (("NHWC", 3, 3, 16, True), "float[N,3,16,3] x", ["y = Transpose <perm = [0, 3, 1, 2]> (x)"]),
         (("NCHW", 3, 16, 3, True), "float[N,3,16,3] x", ["y = Relu(x)"]),
+        (("NCHW", 4, 8, 8, True), "float[N,4,8,8] x", ["y = Relu(x)"]),
+        (("NHWC", 6, 8, 8, True), "float[N,8,8,6] x", ["y = Relu(x)"]),
+        (("NHWC", 13, 8, 9, True), "float[N,8,9,13] x", ["y = Transpose <perm = [0, 3, 1, 2]> (x)"]),
+        (("NCHW", 2, 8, 2, True), "float[N,2,8,2] x", ["y = Relu(x)"]),
     ],
 )
 def test_layout_and_sizes_of_the_picture(expected, inputs, nodes):
@@ -74,8 +78,10 @@ def test_layout_asked_for_decides_where_the_file_leaves_it_open():
         ("one input that takes a picture.*inputs are: none", ""),
         (r"one input that takes a picture.*x float32\[\?, 768\]", "float[N,768] x"),
         (r"one input that takes a picture.*x int64\[\?, 3, 8, 8\]", "int64[N,3,8,8] x"),
-        (r"a picture alone; its inputs are: x float32\[\?, 3, 8, 8\]; z int64\[1\]", "float[N,3,8,8] x, int64[1] z"),
-        (r"1 or 3 channels; the input is x float32\[\?, 4, 8, 8\]", "float[N,4,8,8] x"),
+        (
+            r"besides the picture 'x' the model needs z int64\[1\]: hold it with --hold z=NUMBER",
+            "float[N,3,8,8] x, int64[1] z",
+        ),
         (r"a batch of 1 or a free batch; the input is x float32\[2, 3, 8, 8\]", "float[2,3,8,8] x"),
     ],
 )

@@ -149,6 +149,20 @@ def test_weights_over_two_gigabytes_are_refused(plain, tmp_path, monkeypatch):
         inline_external_data(plain, tmp_path / "model.onnx")
 
 
+def test_a_file_over_two_gigabytes_is_refused_before_it_is_read(plain, tmp_path, monkeypatch):
+    """Its weights are a sparse file: 2.2 GB that take no room."""
+    with (tmp_path / "weights.bin").open("wb") as file:
+        file.truncate(9 * 2**28)
+    for i in range(9):
+        tensor = plain.graph.initializer.add(name=f"large{i}", data_type=onnx.TensorProto.FLOAT, dims=[2**13, 2**13])
+        point(tensor, location="weights.bin", offset=str(i * 2**28), length=str(2**28))
+    onnx.save(plain, tmp_path / "model.onnx")
+    monkeypatch.setattr("ddcam.engine.graph.external.read_block", lambda *_: pytest.fail("a block was read"))
+
+    with pytest.raises(ModelError, match=r"the weights of .* are over 2 GB \(2.2 GiB\); ddcam reads models under 2 GB"):
+        read_model(tmp_path / "model.onnx")
+
+
 def test_local_functions_are_inlined(zoo, tmp_path):
     """A function of a domain of its own, which calls another one."""
     draft = zoo.Draft()

@@ -194,7 +194,7 @@ def test_a_uint8_input_takes_no_values_but_raw():
     assert "expected raw pixels" in refused(bytes_in, mean=0.5)
 
 
-@pytest.mark.parametrize("more", [{"channels": 4}, {"channels": 0}, {"dtype": "int8"}, {"dtype": "int64"}])
+@pytest.mark.parametrize("more", [{"dtype": "int8"}, {"dtype": "int64"}])
 def test_an_input_that_no_picture_fits_is_refused(more):
     with pytest.raises(PictureError, match=r"^expected a model input"):
         choose(replace(FIXED, **more))
