@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .atomic import whole_file
 from .autodiff.formula import RESULT, TARGET
-from .check import require_equal
+from .check import TOLERANCE, require_equal
 from .errors import CheckError, OptionError
 from .explain import at_input
 from .graph.embed import EXPLAIN, MAP, Explained, MapGraph, embed
@@ -30,7 +30,7 @@ SIZES = ("input", "grid")
 METADATA = tuple(f"ddcam_{name}" for name in ("method", "class", "output", "size", "version"))
 """Keys of the metadata that an exported file carries: what is explained (class: nothing is the one decided for)."""
 CLOSE = 1e-4
-"""Most that a map in 0..1 may differ from the engine's."""
+"""Most that a map in 0..1 may differ from the engine's; where a model computes coarser than float32, its tolerance."""
 
 
 @dataclass(frozen=True)
@@ -154,8 +154,9 @@ def compare_maps(session: Session, problem: Problem, expected: Floats) -> float:
     feeds = {problem.model.opened.picture.name: problem.picture}
     [found] = session.run(feeds, [MAP])
     off = float(np.abs(found[0, 0] - expected).max())
-    if not off <= CLOSE:
-        raise CheckError(f"the exported map differs from the engine's by {off:.2g} of 1, more than {CLOSE:g}")
+    allowed = max(CLOSE, TOLERANCE[coarsest(problem.model.opened)])
+    if not off <= allowed:
+        raise CheckError(f"the exported map differs from the engine's by {off:.2g} of 1, more than {allowed:g}")
     [nothing] = session.run({**feeds, EXPLAIN: np.array(False)}, [MAP])
     if nothing.shape != found.shape or nothing.any():
         raise CheckError("the exported model gives a map where none is asked for; please report this model")
