@@ -29,8 +29,6 @@ from .types import Floats, Picture, Wishes
 SIZES = ("input", "grid")
 METADATA = tuple(f"ddcam_{name}" for name in ("method", "class", "output", "size", "version"))
 """Keys of the metadata that an exported file carries: what is explained (class: nothing is the one decided for)."""
-CLOSE = 1e-4
-"""Most that a map in 0..1 may differ from the engine's; where a model computes coarser than float32, its tolerance."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,7 @@ def embedded(path: str | Path) -> Export | None:
 def check_export(path: str | Path, pictures: Sequence[Picture], wishes: Wishes) -> list[float]:
     """Compare an exported model's maps with the engine's; return the largest difference for each picture.
 
-    Raises OptionError for a model without an explanation, CheckError where a map is off by more than CLOSE. Cost: that
+    Raises OptionError for a model without an explanation, CheckError where a map is too far off. Cost: that
     of `load`, and a few forwards a picture.
     """
     asked = embedded(path)
@@ -154,7 +152,7 @@ def compare_maps(session: Session, problem: Problem, expected: Floats) -> float:
     feeds = {problem.model.opened.picture.name: problem.picture}
     [found] = session.run(feeds, [MAP])
     off = float(np.abs(found[0, 0] - expected).max())
-    allowed = max(CLOSE, TOLERANCE[coarsest(problem.model.opened)])
+    allowed = TOLERANCE[coarsest(problem.model.opened)]
     if not off <= allowed:
         raise CheckError(f"the exported map differs from the engine's by {off:.2g} of 1, more than {allowed:g}")
     [nothing] = session.run({**feeds, EXPLAIN: np.array(False)}, [MAP])
