@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
+import torch
 from onnx import version_converter
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_dynamic, quantize_static
 from onnxruntime.transformers.float16 import convert_float_to_float16
@@ -32,10 +33,10 @@ CHANGED = ["resnet18", "mobilenet_v2", "squeezenet1_0", "deit_tiny_patch16_224"]
 PICTURES = Path(ddcam.__file__).parent / "engine" / "check_pictures.npy"
 HEADER = """# What exporters and converters produce
 
-Made by `python benchmarks/exports.py` with ddcam {version}, ONNX Runtime {runtime} and {torch}: networks of torchvision
-and timm, random weights, on a photograph. split: head(backbone(x)) is the model, from two files. dd-cam: certified
-1-minimal for `confidence:0.9`; units kept of all. gradient: saliency, its slopes compared with differences. export:
-the model with the Grad-CAM map inside, compared with model and engine.
+Made by `python benchmarks/exports.py` with ddcam {version}, ONNX Runtime {runtime} and PyTorch {torch}: networks of
+torchvision and timm, random weights, on a photograph. split: head(backbone(x)) is the model, from two files. dd-cam:
+certified 1-minimal for `confidence:0.9`; units kept of all. gradient: saliency, its slopes compared with differences.
+export: the model with the Grad-CAM map inside, compared with model and engine.
 
 | export | inspect | split | dd-cam | gradient | export |
 |---|---|---|---|---|---|"""
@@ -55,7 +56,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", help="exports whose names contain this")
     asked = parser.parse_args()
-    versions = {"version": ddcam.__version__, "runtime": onnxruntime.__version__, "torch": f"PyTorch {torch_version()}"}
+    versions = {
+        "version": ddcam.__version__,
+        "runtime": onnxruntime.__version__,
+        "torch": f"PyTorch {torch.__version__}",
+    }
     print(HEADER.format(**versions))
     reasons: dict[str, int] = {}
     worked = total = 0
@@ -78,12 +83,6 @@ def main() -> None:
         print(f"\n{number}. {reason}")
 
 
-def torch_version() -> str:
-    import torch  # noqa: PLC0415  (zoo has prepared it)
-
-    return str(torch.__version__)
-
-
 def cell(told: str | Exception, reasons: dict[str, int]) -> str:
     """Return what came out, or the number of the reason why not."""
     return told if isinstance(told, str) else f"({reasons.setdefault(str(told), len(reasons) + 1)})"
@@ -103,8 +102,20 @@ def exports(folder: Path) -> Iterator[tuple[str, Callable[[], Path]]]:
 
 
 def plain(name: str, exporter: str, folder: Path, free: bool = True) -> Path:
-    exported(name, network(name), exporter, folder, free)
+    exported(name, settled(name), exporter, folder, free)
     return folder / f"{name}.{exporter}{'' if free else '.one'}.onnx"
+
+
+def settled(name: str) -> torch.nn.Module:
+    """Make a network whose normalisations have seen pictures: untrained ones of many layers ignore theirs else."""
+    net = network(name)
+    for part in net.modules():
+        if isinstance(part, torch.nn.BatchNorm2d):
+            part.train()
+            part.momentum = None  # averages over all that it sees
+    with torch.no_grad():
+        net(pictures(name, 8))
+    return net.eval()
 
 
 def changed(name: str, change: Callable[[str, Path, Path], None], folder: Path) -> Path:

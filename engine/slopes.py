@@ -10,6 +10,9 @@ from .types import Floats
 STEPS = (1e-3, 3e-4, 1e-4)
 """Lengths of the differences, relative to what is changed. Networks of ReLUs bend within longer ones (at 1e-2 the
 slopes of a MobileNetV2 were off by a third), and in shorter ones rounding is all there is."""
+SHORTER = (3e-5, 1e-5)
+"""Tried where the others disagree: an EfficientNet with random weights, settled on noise, bends within 1e-4 along its
+gradient, where the slope was off by a factor of 4, and by 2 % within 1e-5."""
 ALONG, ACROSS = 0.05, 0.25
 """Largest relative error along the signs of the gradient, where slopes are steep, and in random directions, where they
 are small and noisy. Measured on the real models at hand: at most 0.03 and 0.1; a gradient that lacks a branch is off by
@@ -30,7 +33,7 @@ def require_slopes(pair: Pair, gradient: Floats, scale: float, what: str) -> flo
     `scale` is the size of what is displaced. Cost: two evaluations for each of the steps and 1 + DIRECTIONS directions.
     """
     length, *across = random_moves(gradient.shape, scale)
-    along = float(np.max(slope_error(pair, np.where(gradient == 0, length, np.abs(length) * np.sign(gradient)))))
+    along = least_error(pair, [np.where(gradient == 0, length, np.abs(length) * np.sign(gradient))], ALONG)
     if not along <= ALONG:
         raise CheckError(f"{what} is off by {along:.2g} of the slope along it, expected at most {ALONG}; {REPORT}")
     require_across(pair, across, what)
@@ -39,7 +42,7 @@ def require_slopes(pair: Pair, gradient: Floats, scale: float, what: str) -> flo
 
 def require_across(pair: Pair, moves: Sequence[Floats], what: str) -> None:
     """Compare a gradient with differences along random moves, of which the median counts, or raise CheckError."""
-    middle = float(np.max(np.median([slope_error(pair, move) for move in moves], axis=0)))
+    middle = least_error(pair, moves, ACROSS)
     if not middle <= ACROSS:
         raise CheckError(f"{what} is off by {middle:.2g} of slopes across it, expected at most {ACROSS}; {REPORT}")
 
@@ -49,10 +52,19 @@ def random_moves(shape: tuple[int, ...], scale: float) -> list[Floats]:
     return [random.normal(0, scale, shape) for _ in range(1 + DIRECTIONS)]
 
 
-def slope_error(pair: Pair, direction: Floats) -> Floats:
+def least_error(pair: Pair, moves: Sequence[Floats], allowed: float) -> float:
+    """Return the median error over moves, of the worst gradient, by STEPS or, where these disagree, shorter ones too."""
+    for steps in (STEPS, STEPS + SHORTER):
+        error = float(np.max(np.median([slope_error(pair, move, steps) for move in moves], axis=0)))
+        if error <= allowed:
+            break
+    return error
+
+
+def slope_error(pair: Pair, direction: Floats, steps: Sequence[float]) -> Floats:
     """Return the relative difference between what each gradient tells and the nearest of some differences."""
     errors = []
-    for step in STEPS:
+    for step in steps:
         seen, told = pair(step * direction)
         errors.append(np.abs(told - seen) / max(abs(seen), TINY))
     return np.asarray(np.min(errors, axis=0))
