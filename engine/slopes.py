@@ -53,7 +53,7 @@ def random_moves(shape: tuple[int, ...], scale: float) -> list[Floats]:
 
 
 def least_error(pair: Pair, moves: Sequence[Floats], allowed: float) -> float:
-    """Return the median error over moves, of the worst gradient, by STEPS or, where these disagree, shorter ones too."""
+    """Return the median error over moves, of the worst gradient, by STEPS, or shorter ones too where these disagree."""
     for steps in (STEPS, STEPS + SHORTER):
         error = float(np.max(np.median([slope_error(pair, move, steps) for move in moves], axis=0)))
         if error <= allowed:
