@@ -135,6 +135,8 @@ MODEL_OPTIONS = [
     option("--labels", type=path_type, metavar="FILE", help="Class names: a line each, or JSON.",
            show_default="the model's; ImageNet's for 1000 classes; else numbers"),
     *RUN_OPTIONS,
+    option("--trust-preprocessing", "doubts", flag_value="none", default="look", show_default="compared",
+           help="Do not compare the preprocessing with what the model was trained with."),
     option("--batch", type=click.IntRange(min=1), help="Most masks per run of the head.",
            show_default="what fits 256 MiB, at most 64"),
     option("--memory", type=Gibibytes(), metavar="GIB", show_default="3 and six times the file",

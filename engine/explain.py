@@ -67,7 +67,8 @@ def explain(
     picture = arranged(picture, model.opened.preprocessing, model.opened.picture)
     inputs, placement = prepare(picture, model.opened.preprocessing, model.opened.picture)
     problem = Problem(model, inputs, target=target, preserve=preserve, question=question)
-    return explanation_of(problem, attribute(problem), picture, placement)
+    found = explanation_of(problem, attribute(problem), picture, placement)
+    return replace(found, warnings=(*doubts_of(model, picture), *found.warnings))
 
 
 def explanation_of(problem: Problem, attribution: Attribution, picture: Picture, placement: Placement) -> Explanation:
@@ -199,6 +200,14 @@ def drawn_map(explanation: Explanation) -> Floats:
 def as_drawn(saliency: Floats, grid_map: Floats, shown: Preprocessing) -> Floats:
     """Return a map as it is over a grid, brightened where `grid_map` was made pixel by pixel of the model input."""
     return for_the_eye(saliency) if grid_map.shape == (shown.height, shown.width) else saliency
+
+
+def doubts_of(model: Model, picture: Picture) -> tuple[str, ...]:
+    """Return what speaks against the preprocessing, with what was looked at and what that cost."""
+    verdict = model.verdict(picture)
+    if verdict is None or verdict.doubt is None:
+        return ()
+    return (f"{verdict.doubt}; {verdict.forwards} forwards, {verdict.seconds:.1f} s, --trust-preprocessing skips this",)
 
 
 def warnings_of(attribution: Attribution, model: Model) -> tuple[str, ...]:

@@ -28,6 +28,9 @@ def inspect(path: str | Path, wishes: Wishes | None = None) -> dict[str, Any]:
         model = prepare(opened, wishes)
         report |= describe_model(model)
         what = "with every patch kept it" if model.split.units == "patch" else "head(backbone(x))"
+        if (verdict := model.verdict()) is not None:
+            report["plausible"] = str(verdict)
+            report["warnings"] = [str(verdict.doubt)] if verdict.doubt else []
         report["cut"] = f"{what} equals the model within {check_cut(model):.1g} on three photographs"
     except ModelError as error:
         refusal = str(error)

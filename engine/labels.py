@@ -19,8 +19,9 @@ LITERAL_LIMIT = 300_000
 """Characters of a Python literal: its syntax tree takes some 450 times the memory of the text."""
 
 NAME_LIMIT = 200
-CONFIG_KEYS = ("id2label", "label_names", "label2id")
+CONFIG_KEYS = ("id2label", "label_names", "label2id", "categories")
 METADATA_KEYS = ("labels", "classes", "names", "id2label", "class_names", "label_names")
+MODEL_API_KEY = "model_info labels"
 CONTENTS = "a list of names, a dict from index to name or a dict from name to index"
 
 
@@ -92,6 +93,8 @@ def find_label(labels: Labels, text: str) -> int:
 def _offers(config: Mapping[str, object], metadata: Mapping[str, str]) -> Iterator[tuple[str, object]]:
     yield from ((f"{key!r} of the config", config[key]) for key in CONFIG_KEYS if config.get(key))
     yield from ((f"{key!r} of the ONNX metadata", metadata[key]) for key in METADATA_KEYS if metadata.get(key))
+    if listed := metadata.get(MODEL_API_KEY, "").split():  # spaces between the names, underscores within them
+        yield f"{MODEL_API_KEY!r} of the ONNX metadata", [name.replace("_", " ") for name in listed]
 
 
 def _own_names(value: object, classes: int, place: str) -> tuple[str, ...]:

@@ -25,13 +25,14 @@ from .head import SAME, Head, bind_head, logits_of, make_head
 from .open_model import Opened, not_finite, open_model
 from .order import LEAST, SHARE, guess_effects
 from .pictures import Together, open_together
+from .plausible import Verdict, judge
 from .probes import Cut, Probe, additivity_error, make_probe
 from .runtime.batching import BUDGETS, batches, fit_batch
 from .runtime.binding import MaskedHead
 from .runtime.device import choose_device
 from .runtime.session import Session
 from .search.predicate import probabilities
-from .types import Device, Floats, HeadClass, Picture, Rounding, Split, Wishes
+from .types import Device, Doubts, Floats, HeadClass, Picture, Rounding, Split, Wishes
 from .whole import ACTIVATIONS, Whole, open_similarity, open_whole
 
 ALONE = 2
@@ -54,6 +55,17 @@ class Model:
     batch: int
     rounding: Rounding = "refuse"
     formulas: dict[str, Running] = field(default_factory=dict)
+    doubts: Doubts = "look"
+    verdicts: list[Verdict] = field(default_factory=list)
+
+    def verdict(self, picture: Picture | None = None) -> Verdict | None:
+        """Say whether the preprocessing is plausible; asked once, with the first picture.
+
+        None where nobody asks, and of arrays, which go in as they are.
+        """
+        if self.doubts == "look" and not self.verdicts and self.opened.preprocessing.color != "bands":
+            self.verdicts.append(judge(self.opened, picture))
+        return self.verdicts[0] if self.verdicts else None
 
     def features(self, inputs: NDArray[Any]) -> NDArray[Any]:
         """Run the backbone on one picture `[1, ...]`; return the split tensor as it is, integers included.
@@ -207,6 +219,7 @@ def prepare(opened: Opened, wishes: Wishes) -> Model:
         alone=alone,
         batch=most if probe.batchable else 1,
         rounding=wishes.rounding,
+        doubts=wishes.doubts,
     )
 
 

@@ -127,7 +127,7 @@ def labels_of(ends: Ends, logits: Logits, wishes: Wishes, chosen: Chosen | None)
 
 
 def config_beside(path: Path) -> Mapping[str, Any] | None:
-    found = find_config(path.parent)
+    found = find_config(path.parent, path.name)
     return found[0] if found else None
 
 

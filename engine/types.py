@@ -25,6 +25,8 @@ HeadClass = Literal["additive", "interacting"]
 Device = Literal["cpu", "cuda"]
 Rounding = Literal["refuse", "straight-through"]
 """What a gradient does at the rounding of a quantised model: none is taken, or rounding is passed over."""
+Doubts = Literal["look", "none"]
+"""Whether the preprocessing is compared with what the model was trained with, or believed."""
 Fit = Literal["crop", "stretch", "pad"]
 """How a picture of another shape becomes model input: its centre, the whole of it squeezed, or with a grey border."""
 Form = Literal["picture", "series", "volume"]
@@ -41,7 +43,8 @@ class Wishes:
     and width of the model input, `fit` how a picture gets that shape, `mean` and `std` per channel, `labels` the path
     of a file, `threads` 0 all cores, `batch` the most masks a run, `memory` bytes that the trial run may use,
     `rounding` what gradients do in a quantised model, `detector` how the outputs of a detector are read; `input` is the
-    one that takes the picture, `hold` the values of others by name.
+    one that takes the picture, `hold` the values of others by name,
+    `doubts` whether the preprocessing is compared with what the model was trained with.
     """
 
     units: "UnitWish | None" = None
@@ -64,6 +67,7 @@ class Wishes:
     detector: str | None = None
     input: str | None = None
     hold: Mapping[str, Any] | None = None
+    doubts: "Doubts" = "look"
 
 
 @dataclass(frozen=True)

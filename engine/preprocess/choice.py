@@ -45,15 +45,15 @@ def choose(  # noqa: PLR0913
 ) -> Preprocessing:
     """Choose how pictures become input of this model, and say why in `reason`.
 
-    Sources, each asked for what those before it leave open: the options > `config` (a file beside the model)
-    > `metadata` of the model > `rescaling`, the node by which the graph itself scales pixels 0..255 (so that it
-    takes them raw) > the default. The default values are `raw` for uint8, `unit` for one channel,
-    `symmetric` for NHWC, else `imagenet`; the default fit is the `usual` one of such models, the default crop of a
-    fit by cropping 0.875 from 96 pixels on, else 1.
+    Sources, each asked for what those before it leave open: the options > `metadata` in the model's file > `config`
+    (a file beside it, which may lie there for another model) > `rescaling`, the node by which the graph itself scales
+    pixels 0..255 (so that it takes them raw) > the default. The default values are `raw` for uint8, `unit` for one
+    channel, `symmetric` for NHWC, else `imagenet`; the default fit is the `usual` one of such models, the default crop
+    of a fit by cropping 0.875 from 96 pixels on, else 1.
 
     `name` is one of PRESETS; instead of it `mean` and `std` (one number or one a channel, in the model's
     channel order) count in units of 0..1 as in torch, or of 0..255 if one of them is above 1. `size` is
-    height, width: option > config > metadata > the model's fixed size > 224. A uint8 input takes pixels as
+    height, width: option > metadata > config > the model's fixed size > 224. A uint8 input takes pixels as
     they are, whatever a record says.
 
     A model that takes no pictures of 1 or 3 channels is fed arrays as they are, and so is any with the name `array`;
@@ -66,8 +66,8 @@ def choose(  # noqa: PLR0913
         return choose_array(model_input, size, mean, std)
     require_picture_input(model_input)
     records = [_asked(name, size, mean, std, fit)]
-    records += [] if config is None else [from_config(config)]
     records += _of_metadata(metadata or {}, records)
+    records += [] if config is None else [from_config(config)]
     if rescaling is not None:
         records.append(Recorded(f"the graph, which rescales pixels 0..255 itself ({rescaling})", preset("raw")))
     values, why = _values(records, model_input)

@@ -1,14 +1,19 @@
-"""What a configuration file beside the model says of the preprocessing: Hugging Face, timm or ddcam's own."""
+"""What a file beside the model says of the preprocessing: of Hugging Face, timm, ddcam or others."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import OptionError
 from ..types import Fit
-from .metadata import LIMIT, from_record, parse_json
+from .custom_vision import MANIFEST, is_manifest, read_export
+from .keras_config import from_keras, is_keras
+from .metadata import from_metadata, from_record
+from .torchvision_preset import from_torchvision, is_torchvision
 from .values import (
+    LIMIT,
     Color,
     Recorded,
     Resample,
@@ -16,12 +21,14 @@ from .values import (
     deviations_of,
     number,
     numbers,
+    parse_json,
     share,
     shown,
     side,
 )
 
-FILES = ("preprocessor_config.json", "config.json")
+FILES = ("preprocessor_config.json", "image_converter.json", "preprocessor.json", "config.json")
+"""Beside the model, the first that says something; `MODEL.json` goes before them, Custom Vision's manifest after."""
 HUGGING_FACE_KEYS = ("image_processor_type", "image_mean", "do_resize", "do_center_crop", "do_rescale")
 KERNELS: Mapping[object, Resample] = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
 """Pillow's codes, which Hugging Face writes."""
@@ -30,18 +37,21 @@ Frame = tuple[tuple[int, int] | None, Fit | None, float | None]
 """Size, fit and crop."""
 
 
-def find_config(folder: Path) -> tuple[Mapping[str, Any], Path] | None:
-    """Return the preprocessing configuration in a folder and its file; None where there is none.
+def find_config(folder: Path, model: str = "") -> tuple[Mapping[str, Any], Path] | None:
+    """Return the preprocessing configuration in a model's folder and its file; None where there is none.
 
-    Looks at `preprocessor_config.json`, then at `config.json`; a file about something else (the model's
-    layers, a sound) is passed over. Raises OptionError, with the file's name, if one cannot be read, is above
-    1 MB, is not a JSON object or does not hold what it should.
+    Looks at `MODEL.json` for the model's file MODEL.onnx, then at FILES, then at the manifest of Custom Vision if it is
+    of this model; a file about something else (the model's layers, a sound) is passed over. Raises OptionError, with
+    the file's name, if one cannot be read, is above 1 MB, is not a JSON object or does not hold what it should.
     """
-    for path in (folder / name for name in FILES):
+    own = (f"{Path(model).stem}.json",) if model else ()
+    for path in (folder / name for name in (*own, *FILES, MANIFEST)):
         if not os.path.isfile(path):  # False, not an error, in a folder that may not be searched
             continue
         try:
             data = _read(path)
+            if is_manifest(data):
+                data = read_export(data, folder, _read) if data["ModelFileName"] == model else {}
             if is_config(data):
                 from_config(data)
                 return data, path
@@ -52,26 +62,24 @@ def find_config(folder: Path) -> tuple[Mapping[str, Any], Path] | None:
 
 def is_config(data: Mapping[str, Any]) -> bool:
     """Say whether this is a preprocessing configuration that `from_config` reads."""
-    return _is_own(data) or _is_hugging_face(data) or _timm(data) is not None
+    return any(known(data) for known, _ in READERS)
 
 
 def from_config(data: Mapping[str, Any]) -> Recorded:
-    """Read a configuration of Hugging Face, of timm or of ddcam's own.
+    """Read a configuration of Hugging Face, timm, torchvision, Keras, Custom Vision or ddcam's own.
 
-    That is `preprocessor_config.json`, timm's `config.json` or `{"preprocessing": {...}}` with fields of
+    That is `preprocessor_config.json`, timm's `config.json`, torchvision's preset, Keras' `config.json` or KerasHub's
+    converter, Custom Vision's manifest with its metadata, or `{"preprocessing": {...}}` with fields of
     `Preprocessing`. Raises OptionError if it is none of them, a field has a wrong type, or it asks for what
     `Preprocessing` cannot say (padding, box and Hamming kernels).
     """
-    if _is_own(data):
-        return from_record(data["preprocessing"], "the preprocessing record beside the model")
-    if _is_hugging_face(data):
-        return _from_hugging_face(data)
-    if (cfg := _timm(data)) is not None:
-        return _from_timm(cfg)
-    raise OptionError(
-        f"expected a Hugging Face preprocessor_config.json, a timm config.json or {{'preprocessing': ...}}, "
-        f"got the keys {shown(list(data))}; choose another file"
-    )
+    read = next((read for known, read in READERS if known(data)), None)
+    if read is None:
+        raise OptionError(
+            f"expected a Hugging Face preprocessor_config.json, a timm config.json or {{'preprocessing': ...}}, "
+            f"got the keys {shown(list(data))}; choose another file"
+        )
+    return read(data)
 
 
 def _read(path: Path) -> Mapping[str, Any]:
@@ -94,6 +102,24 @@ def _is_own(data: Mapping[str, Any]) -> bool:
 
 def _is_hugging_face(data: Mapping[str, Any]) -> bool:
     return any(key in data for key in HUGGING_FACE_KEYS)
+
+
+def _is_export(data: Mapping[str, Any]) -> bool:
+    return is_manifest(data) and ("metadata" in data or "label_names" in data)
+
+
+def _from_own(data: Mapping[str, Any]) -> Recorded:
+    return from_record(data["preprocessing"], "the preprocessing record beside the model")
+
+
+def _from_export(data: Mapping[str, Any]) -> Recorded:
+    """Read the metadata properties that Custom Vision's manifest names; its samples take 0..1 without them."""
+    found = from_metadata(data.get("metadata", {}))
+    return Recorded("Custom Vision's manifest") if found is None else replace(found, source="Custom Vision's manifest")
+
+
+def _is_timm(data: Mapping[str, Any]) -> bool:
+    return _timm(data) is not None
 
 
 def _timm(data: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -200,7 +226,8 @@ def _flag(data: Mapping[str, Any], key: str, default: bool) -> bool:
 # --- timm ---
 
 
-def _from_timm(cfg: Mapping[str, Any]) -> Recorded:
+def _from_timm(data: Mapping[str, Any]) -> Recorded:
+    cfg = _timm(data) or {}
     size = cfg["input_size"]
     if not (isinstance(size, Sequence) and not isinstance(size, str) and len(size) == 3):
         raise OptionError(f"expected [channels, height, width] for input_size, got {shown(size)}; mend it")
@@ -219,3 +246,14 @@ def _from_timm(cfg: Mapping[str, Any]) -> Recorded:
         share(cfg.get("crop_pct") or 0.875, "crop_pct"),
         kernel,
     )
+
+
+READERS: tuple[tuple[Callable[[Mapping[str, Any]], bool], Callable[[Mapping[str, Any]], Recorded]], ...] = (
+    (_is_own, _from_own),
+    (_is_export, _from_export),
+    (is_torchvision, from_torchvision),
+    (_is_hugging_face, _from_hugging_face),
+    (_is_timm, _from_timm),
+    (is_keras, from_keras),
+)
+"""By what each kind is recognised and who reads it, the surest first."""

@@ -1,12 +1,14 @@
 """What the metadata of an ONNX file says of the preprocessing, and ddcam's own way of writing it down."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeVar, get_args
 
 from ..errors import OptionError
 from ..types import Fit
+from .custom_vision import from_custom_vision
+from .model_api import from_model_api
+from .torchvision_preset import PRESET_KEYS, from_torchvision
 from .values import (
     PRESETS,
     Color,
@@ -17,6 +19,7 @@ from .values import (
     free_values,
     number,
     numbers,
+    parse_json,
     preset,
     share,
     shown,
@@ -24,9 +27,6 @@ from .values import (
 )
 
 Entry = TypeVar("Entry")
-
-LIMIT = 1_000_000
-"""Characters of JSON that are parsed."""
 
 PIXEL_FORMATS: Mapping[str, Color] = {
     "gray8": "L",
@@ -49,25 +49,57 @@ OWN_KEYS = ("name", "height", "width", "fit", "crop", "resample", "color", "scal
 def from_metadata(metadata: Mapping[str, str]) -> Recorded | None:
     """Read `metadata_props`; None where they say nothing of the preprocessing.
 
-    Known, in this order: `preprocessing` (a preset's name, or JSON for `from_record`); `mean` and `std`
-    (numbers with commas between them, or a JSON list); `task` and `stride`, which Ultralytics writes;
-    `Image.BitmapPixelFormat` and `Image.NominalPixelRange` of the ONNX metadata page, which Windows ML reads.
-    Without a range these mean 0..255, as there. Raises OptionError where a known key holds something else.
+    Known, in this order: `preprocessing` (a preset's name, or JSON for `from_record`); the fields of a torchvision
+    preset (`crop_size`, `mean`, ...); `mean` and `std` (numbers with commas between them, or a JSON list);
+    `model_info ...`, which Intel's Model API writes; `task` and `stride`, which Ultralytics writes;
+    `Image.BitmapPixelFormat` and `Image.NominalPixelRange` of the ONNX metadata page, which Windows ML reads, with
+    what Azure Custom Vision adds to them. Without a range these mean 0..255, as there. Raises OptionError where a
+    known key holds something else.
     """
     found = {key.lower(): value.strip() for key, value in metadata.items() if value.strip()}
     if "preprocessing" in found:
         return _own(found["preprocessing"])
     color = _looked_up(found, "image.bitmappixelformat", PIXEL_FORMATS)
+    if "crop_size" in found and "mean" in found:
+        return _torchvision(found)
     if "mean" in found or "std" in found:
         mean, std = (_listed(found, key) for key in ("mean", "std"))
         return Recorded("'mean' and 'std' in the model's metadata", free_values(mean, std, color or "RGB"))
-    if found.get("task") in PADDED_TASKS and "stride" in found:
-        return Recorded("the model's metadata, which are Ultralytics'", PRESETS["unit"], fit="pad")
+    return from_model_api(found) or _ultralytics(found) or _images(found, color)
+
+
+def _ultralytics(found: Mapping[str, str]) -> Recorded | None:
+    """Detectors want the whole picture on grey, classifiers its centre; both in 0..1 and as large as recorded."""
+    task = found.get("task")
+    if task not in (*PADDED_TASKS, "classify") or "stride" not in found:
+        return None
+    sides = None
+    if "imgsz" in found:
+        try:
+            listed = parse_json(found["imgsz"])
+            height, width = listed if isinstance(listed, list) and len(listed) == 2 else (listed, listed)
+            sides = side(height, "imgsz"), side(width, "imgsz")
+        except OptionError as error:
+            raise OptionError(f"'imgsz' in the model's metadata: {error}, or choose the preprocessing") from None
+    fit: Fit = "crop" if task == "classify" else "pad"
+    return Recorded("the model's metadata, which are Ultralytics'", PRESETS["unit"], sides, fit, 1.0)
+
+
+def _images(found: Mapping[str, str], color: Color | None) -> Recorded | None:
     values = _looked_up(found, "image.nominalpixelrange", PIXEL_RANGES)
     if color is None and values is None:
         return None
     values = replace(values or PRESETS["raw"], color=color or "RGB")
-    return Recorded("the Image.* keys in the model's metadata", values)
+    return from_custom_vision(found, Recorded("the Image.* keys in the model's metadata", values))
+
+
+def _torchvision(found: Mapping[str, str]) -> Recorded:
+    source = "torchvision's preset in the model's metadata"
+    try:
+        data = {k: found[k] if k == "interpolation" else parse_json(found[k]) for k in PRESET_KEYS if k in found}
+        return replace(from_torchvision(data), source=source)
+    except OptionError as error:
+        raise OptionError(f"{source}: {error}, or choose the preprocessing") from None
 
 
 def from_record(data: Mapping[str, Any], source: str) -> Recorded:
@@ -89,16 +121,6 @@ def from_record(data: Mapping[str, Any], source: str) -> Recorded:
         crop=share(data["crop"], "crop") if "crop" in data else None,
         resample=_one_of(data, "resample", Resample),
     )
-
-
-def parse_json(text: str | bytes) -> object:
-    """Parse JSON of any origin. Raises OptionError for whatever is wrong with it."""
-    if len(text) > LIMIT:
-        raise OptionError(f"expected up to {LIMIT} characters of JSON, got {len(text)}; shorten it")
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise OptionError(f"expected JSON, got something else ({error}); mend it") from None
 
 
 def _own(text: str) -> Recorded:

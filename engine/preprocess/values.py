@@ -1,10 +1,11 @@
 """What a source can say of the preprocessing: values with their named presets, and the checks of both."""
 
+import json
 import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -14,6 +15,10 @@ from ..types import Fit
 Color = Literal["RGB", "BGR", "L"]
 Resample = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 Numbers = float | Sequence[float]
+
+KERNEL_NAMES: Mapping[str, Resample] = MappingProxyType({kernel: kernel for kernel in get_args(Resample)})
+LIMIT = 1_000_000
+"""Characters of JSON that are parsed."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +128,16 @@ def side(value: object, what: str) -> int:
     if isinstance(value, int | np.integer) and not isinstance(value, bool) and 1 <= value <= 65536:
         return int(value)
     raise OptionError(f"expected a number of pixels from 1 to 65536 for {what}, got {shown(value)}; mend it")
+
+
+def parse_json(text: str | bytes) -> object:
+    """Parse JSON of any origin. Raises OptionError for whatever is wrong with it."""
+    if len(text) > LIMIT:
+        raise OptionError(f"expected up to {LIMIT} characters of JSON, got {len(text)}; shorten it")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise OptionError(f"expected JSON, got something else ({error}); mend it") from None
 
 
 def times(sides: tuple[int | None, int | None]) -> str:
