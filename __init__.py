@@ -3,7 +3,7 @@
 from importlib import metadata
 from pathlib import Path
 
-from .adapters.images import open_image
+from .adapters.images import open_image, open_images
 from .engine import (
     Choice,
     DdcamError,
@@ -105,6 +105,7 @@ __all__ = [
     "load_for",
     "open_explanation",
     "open_image",
+    "open_images",
     "save",
     "verify",
 ]

@@ -6,8 +6,10 @@ import hashlib
 import io
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from ..engine.errors import PictureError
-from ..engine.preprocess import as_rgb, from_array
+from ..engine.errors import OptionError, PictureError
+from ..engine.preprocess import as_rgb, from_array, from_pixels
 from ..engine.types import Picture, Pixels
+from .sources import each_array, each_of_npz, fetch, members
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
 """Others are refused: Pillow hands EPS to Ghostscript, and fonts, videos and icons are no pictures."""
@@ -49,7 +52,11 @@ def open_image(path: str | Path) -> Picture:
     89 478 485 pixels; that is seen in the header, before the pixels are decoded.
     """
     path = Path(path)
-    data = _read(path)
+    return decode(path, _read(path))
+
+
+def decode(path: Path, data: bytes) -> Picture:
+    """Do as `open_image` with the content of a file; `path` is what it is called."""
     digest = hashlib.sha256(data).hexdigest()
     if data.startswith(ARRAYS):
         return from_array(_array(path, data), path.name, digest)
@@ -96,6 +103,81 @@ def _bands(path: Path, data: bytes) -> NDArray[Any] | None:
         return np.asarray(tifffile.imread(io.BytesIO(data)))
     except Exception:  # its reader raises whatever the bytes make it stumble over
         return None
+
+
+def open_images(
+    source: object, *, urls: bool = False, broken: Callable[[PictureError], object] | None = None
+) -> Iterator[Picture]:
+    """Open pictures one after the other, whatever they come in, each when it is asked for.
+
+    `source` is a file, a folder, a glob pattern, a zip archive, an NPZ file (uint8 `images`, as `ddcam evaluate`
+    reads it), an array (uint8 `[H, W]`, `[H, W, 1|3|4]` or many of them), the bytes of a file, an image of Pillow, a
+    `Picture`, or any iterable of such. A URL (http, https; up to 64 MiB and 60 s) is fetched only with `urls`. Folders
+    and archives give the files with a picture's suffix, sorted by name; nothing is unpacked to disk.
+
+    A picture that cannot be opened raises PictureError in one line, which ends the iteration; with `broken` it is told
+    that error instead, and the next follows (`broken=print`). Raises OptionError for a source of another kind.
+    """
+    for opening in _openings(source, urls):
+        try:
+            picture = opening()
+        except PictureError as error:
+            if broken is None:
+                raise
+            broken(error)
+        else:
+            yield picture
+
+
+def _openings(source: object, urls: bool) -> Iterator[Callable[[], Picture]]:
+    match source:
+        case Picture():
+            yield lambda: source
+        case Image.Image():
+            yield partial(_from_pillow, source)
+        case np.ndarray():
+            yield from each_array(source)
+        case bytes():
+            yield partial(decode, Path("bytes"), source)
+        case str() | os.PathLike():
+            yield from _named(str(source), urls)
+        case Iterable():
+            for each in source:
+                yield from _openings(each, urls)
+        case _:
+            raise OptionError(
+                "expected pictures as a file, folder, pattern, zip, NPZ, array, bytes, Pillow image or several of "
+                f"them, got a {type(source).__name__}"
+            )
+
+
+def _named(source: str, urls: bool) -> Iterator[Callable[[], Picture]]:
+    path = Path(source)
+    if source.lower().startswith(("http://", "https://")):
+        if not urls:
+            raise PictureError(f"expected a file, got the URL {source!r}; URLs are fetched only with urls=True")
+        yield partial(_from_web, source)
+    elif path.suffix.lower() == ".zip" and path.is_file():
+        for name, content in members(path, sorted(_suffixes())):
+            yield partial(_from_archive, name, content)
+    elif path.suffix.lower() == ".npz" and path.is_file():
+        yield from each_of_npz(path, open_image)
+    else:
+        for file in find_images([source]):
+            yield partial(open_image, file)
+
+
+def _from_pillow(image: Image.Image) -> Picture:
+    name = Path(getattr(image, "filename", "") or "image").name
+    return from_pixels(_channels(Path(name), image.copy()), name)
+
+
+def _from_archive(name: str, content: Callable[[], bytes]) -> Picture:
+    return replace(decode(Path(name), content()), name=name)
+
+
+def _from_web(url: str) -> Picture:
+    return decode(Path(url.partition("?")[0].rstrip("/")), fetch(url))
 
 
 def find_images(paths: Sequence[str | Path]) -> list[Path]:

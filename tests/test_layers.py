@@ -24,7 +24,7 @@ LAYERS = [
     {"engine/probes"},
     {"engine/order.py", "engine/pictures.py"},
     {"engine/model.py"},
-    {"engine/problem.py", "engine/choose.py", "engine/fitted"},
+    {"engine/problem.py", "engine/choose.py", "engine/exported.py", "engine/fitted"},
     {"engine/find.py", "engine/perturb.py", "engine/whereabouts.py"},
     {"engine/together.py"},
     {"engine/methods", "engine/metrics", "engine/render", "engine/explanation_file.py"},
