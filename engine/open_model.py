@@ -128,6 +128,8 @@ def labels_of(ends: Ends, logits: Logits, wishes: Wishes, chosen: Chosen | None)
 
 def config_beside(path: Path) -> Mapping[str, Any] | None:
     found = find_config(path.parent, path.name)
+    if found is None and path.absolute().parent.name == "onnx":  # Hugging Face keeps the file one folder deeper
+        found = find_config(path.absolute().parent.parent, path.name)
     return found[0] if found else None
 
 
