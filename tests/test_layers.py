@@ -38,7 +38,7 @@ LAYERS = [
         "engine/subject.py",
         "engine/verify.py",
     },
-    {"engine/trials.py", "engine/mosaic.py", "engine/export.py", "engine/strict.py"},
+    {"engine/trials.py", "engine/mosaic.py", "engine/export.py", "engine/maps.py", "engine/strict.py"},
     {"engine/evaluate.py", "engine/compare.py"},
     {"engine/results.py", "engine/comparison_file.py"},
     {"engine/__init__.py"},

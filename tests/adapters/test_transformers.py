@@ -1,11 +1,11 @@
 """A folder of a Hugging Face or timm export is loaded with what its JSON files say."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 import ddcam
@@ -23,7 +23,10 @@ TIMM = {"pretrained_cfg": {"input_size": [1, 32, 32], "mean": [0.25], "std": [0.
 
 def exported(folder: Path, place: str = "model.onnx", **files: Any) -> Path:
     (folder / place).parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(demo_path("digits_cnn_additive"), folder / place)
+    proto = onnx.load(demo_path("digits_cnn_additive"))
+    kept = {item.key: item.value for item in proto.metadata_props if item.key != "preprocessing"}
+    onnx.helper.set_model_props(proto, kept)  # what the file itself says goes before what lies beside it
+    onnx.save(proto, folder / place)
     for name, content in files.items():
         (folder / f"{name}.json").write_text(json.dumps(content))
     return folder
