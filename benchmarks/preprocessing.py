@@ -44,7 +44,7 @@ GREY: Mapping[str, Values] = {
     "mnist without / 255": Values("L", 1.0, (0.1307,), (0.3081,)),
     "/ 255 twice": replace(UNIT, scale=1 / 255**2),
 }
-FLOWERS = ("dandelion", "daisy", "tulips", "sunflowers", "roses")
+FLOWERS = ("dandelion", "daisy", "tulip", "sunflower", "rose")
 Labelled = list[tuple[Picture, int]]
 
 
@@ -123,7 +123,7 @@ def labelled(data: Path, kind: str) -> Labelled:
         folders = sorted((images / "cifar10-200").iterdir())
         named = [(file, i) for i, folder in enumerate(folders) for file in sorted(folder.iterdir())[::3]]
     elif kind == "fl":
-        named = [(f, FLOWERS.index(f.parent.name)) for f in sorted((images / "flowers-50").glob("*/*"))]
+        named = [(f, i) for i, kind in enumerate(FLOWERS) for f in sorted((images / "flowers-50" / kind).iterdir())]
     elif kind == "pl15":
         names = (labels / "plant15_vansh.txt").read_text(encoding="utf-8").split("\n")
         truth = json.loads((labels / "plant_test_labels.json").read_text(encoding="utf-8"))["plant15"]
