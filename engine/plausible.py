@@ -185,7 +185,7 @@ def agreement(
 def by_colours(opened: Opened) -> Doubt | None:
     """Doubt the order of the colours where blue's weights would be much larger than red's.
 
-    Photographs have the least detail in blue, and models give it the smallest weights: of 14 models, whether their
+    Photographs have the least detail in blue, and models give it the smallest weights: of 12 models, whether their
     order is RGB or BGR, none had larger ones for blue. Norms of random weights differ by 1 / sqrt(their number).
     """
     found = colour_weights(opened.graph.proto, opened.picture) if opened.picture.channels == 3 else None
