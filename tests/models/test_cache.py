@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import onnx
 import pytest
 
 import ddcam
@@ -17,7 +18,9 @@ from ddcam.models import cache, catalogue, demo_path
 from ddcam.models.cache import cache_folder, file_of, is_pulled, mirrored, model_path, pull, records, rows
 from ddcam.models.catalogue import Entry
 
-CONTENT = demo_path("digits_cnn_additive").read_bytes()
+PROTO = onnx.load(demo_path("digits_cnn_additive"))
+onnx.helper.set_model_props(PROTO, {})  # what a file says itself goes before what lies beside it
+CONTENT = PROTO.SerializeToString()
 ENTRY = Entry(
     name="digits",
     about="a small net",
