@@ -1,5 +1,6 @@
 """Compare a transformed graph with the original on real photographs before it is believed."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,11 @@ def photographs() -> tuple[Picture, ...]:
     """Return the three photographs that everything is checked on."""
     pixels = np.load(Path(__file__).with_name("check_pictures.npy"))
     return tuple(from_pixels(one, f"photograph {i}") for i, one in enumerate(pixels))
+
+
+def coarsest_of(dtypes: Iterable[str]) -> str:
+    """Return the type with the fewest digits out of those that TOLERANCE knows."""
+    return max(TOLERANCE.keys() & set(dtypes), key=lambda dtype: TOLERANCE[dtype])
 
 
 def difference(got: Floats, expected: Floats) -> float:

@@ -22,7 +22,7 @@ from .metrics import Case, Map, Metric, metric_named
 from .model import Model, load
 from .mosaic import Mosaics
 from .preprocess import arranged, prepare
-from .preserved import default_predicate
+from .preserved import any_class
 from .problem import Problem
 from .render.thumbnail import thumbnail
 from .saliency import is_blank
@@ -108,7 +108,7 @@ def ready(path: Path, data: Dataset, plan: Plan, folder: Path, wishes: Wishes) -
     model = load(path, wishes)
     require_picture("an evaluation", model.opened.picture)
     logits = model.opened.logits
-    preserve = plan.preserve or ("confidence:0.9" if logits.classes > 1 else default_predicate(model.opened))
+    preserve = plan.preserve or any_class(model.opened)
     require_fit(preserve, logits.classes, logits.activation)
     if plan.explain == "label":
         require_known(data, model.opened.labels)

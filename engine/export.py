@@ -1,7 +1,7 @@
 """Write the deployed model with its explanation inside: the same file, one output more."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +21,7 @@ from .labels import find_label
 from .methods import METHODS, Method, method_named
 from .model import Model, coarsest, load
 from .preprocess import prepare
+from .preserved import any_class
 from .problem import Problem
 from .runtime.session import Session
 from .saliency import enlarging, scaled
@@ -60,16 +61,15 @@ def export(path: str | Path, out: Path, asked: Export, wishes: Wishes, *, replac
     method = exportable(asked)
     with whole_file(out, replace=replace) as work:
         model = load(path, wishes)
-        content, worst = with_map(model, method, asked), Agreement(0, 0)
-        session = Session(content, without=model.opened.without)
-        for i in range(len(model.opened.samples)):
-            problem = posed(model, model.opened.samples[i : i + 1], asked)
-            expected = shown_map(model, method(problem).grid_map, asked.size)
-            outputs = compare_outputs(session, problem)
-            found = compare_maps(session, problem, expected)
-            worst = Agreement(max(worst.outputs, outputs), max(worst.maps, found))
+        problems = [posed(model, sample[None], asked) for sample in model.opened.samples]
+        maps = [method(problem).grid_map for problem in problems]
+        expected = [shown_map(model, one, asked.size) for one in maps]
+        content = with_map(model, method, asked, maps[0].shape)
+        session, plain = (Session(one, without=model.opened.without) for one in (content, serialised(model)))
+        outputs = [compare_outputs(session, plain, problem) for problem in problems]
+        off = [compare_maps(session, *pair) for pair in zip(problems, expected, strict=True)]
         work.write_bytes(content)
-    return worst
+    return Agreement(max(outputs), max(off))
 
 
 def exportable(asked: Export) -> Method:
@@ -85,7 +85,11 @@ def exportable(asked: Export) -> Method:
 
 def embedded(path: str | Path) -> Export | None:
     """Return what is put into a file already; None for a plain model. Raises ModelError."""
-    told = [read_model(path).metadata.get(key) for key in METADATA]
+    return told_by(read_model(path).metadata)
+
+
+def told_by(metadata: Mapping[str, str]) -> Export | None:
+    told = [metadata.get(key) for key in METADATA]
     return None if told[0] is None else Export(told[0], told[1] or None, told[3] or SIZES[0])
 
 
@@ -95,15 +99,12 @@ def check_export(path: str | Path, pictures: Sequence[Picture], wishes: Wishes) 
     Raises OptionError for a model without an explanation, CheckError where a map is too far off. Cost: that
     of `load`, and a few forwards a picture.
     """
-    asked = embedded(path)
+    metadata = read_model(path).metadata
+    asked = told_by(metadata)
     if asked is None:
         raise OptionError(f"expected a model with an explanation inside, {path} has none; ddcam export makes one")
-    output = read_model(path).metadata.get(METADATA[2])
-    model = load(path, dataclasses.replace(wishes, output=output))
-    method, session = (
-        exportable(asked),
-        Session(model.opened.graph.proto.SerializeToString(), without=model.opened.without),
-    )
+    model = load(path, dataclasses.replace(wishes, output=metadata.get(METADATA[2])))
+    method, session = exportable(asked), Session(serialised(model), without=model.opened.without)
     found = []
     for picture in pictures:
         inputs, _ = prepare(picture, model.opened.preprocessing, model.opened.picture)
@@ -114,18 +115,21 @@ def check_export(path: str | Path, pictures: Sequence[Picture], wishes: Wishes) 
 
 def posed(model: Model, inputs: NDArray[Any], asked: Export) -> Problem:
     """Pose the decision; maps of formulas do not depend on the predicate, but any class must be open to it."""
-    preserve = "confidence:0.9" if model.opened.logits.classes > 1 else None
-    return Problem(model, inputs, target=asked.target, preserve=preserve)
+    return Problem(model, inputs, target=asked.target, preserve=any_class(model.opened))
 
 
-def with_map(model: Model, method: Method, asked: Export) -> bytes:
-    """Serialise the model with a method's graph in it."""
+def serialised(model: Model) -> bytes:
+    content: bytes = model.opened.graph.proto.SerializeToString()
+    return content
+
+
+def with_map(model: Model, method: Method, asked: Export, grid: tuple[int, ...]) -> bytes:
+    """Serialise the model with a method's graph in it, whose map is over a grid."""
     opened, target = model.opened, None if asked.target is None else find_label(model.opened.labels, asked.target)
     assert method.formula is not None
     running = model.formula(method.formula)
-    sample = Problem(model, opened.samples[:1])
-    height, width = sample.run(method.formula).shape[1:]
-    larger = enlarging((opened.preprocessing.height, opened.preprocessing.width), (height, width))
+    height, width = grid
+    larger = enlarging((opened.preprocessing.height, opened.preprocessing.width), grid)
     dtype = opened.measured.values[running.source].dtype
     graph = MapGraph(running.written.graph, running.source, dtype, TARGET, RESULT, (height, width))
     shown = Explained(opened.logits.tensor, opened.logits.classes, target, larger if asked.size == "input" else None)
@@ -138,12 +142,11 @@ def shown_map(model: Model, grid_map: Floats, size: str) -> Floats:
     return at_input(grid_map, model.split, model.opened.preprocessing) if size == "input" else scaled(grid_map)
 
 
-def compare_outputs(session: Session, problem: Problem) -> float:
+def compare_outputs(session: Session, plain: Session, problem: Problem) -> float:
     """Return how far the model's own outputs are from what they were; CheckError where too far."""
     opened = problem.model.opened
-    names, feeds = [name for name in session.outputs if name != MAP], {opened.picture.name: problem.picture}
-    plain = Session(opened.graph.proto.SerializeToString(), without=opened.without).run(feeds, names)
-    pairs = zip(session.run(feeds, names), plain, strict=True)
+    names, feeds = plain.outputs, {opened.picture.name: problem.picture}
+    pairs = zip(session.run(feeds, names), plain.run(feeds, names), strict=True)
     return max(require_equal(got, want, "the exported model", coarsest(opened)) for got, want in pairs)
 
 

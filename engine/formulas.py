@@ -11,7 +11,7 @@ from .autodiff.backward import refuse_path
 from .autodiff.formula import LOGITS, RESULT, TARGET, Formula, Written, one_logit, write_formula
 from .autodiff.forward import prepare_forward
 from .autodiff.rules import VJP
-from .check import TOLERANCE, require_equal
+from .check import coarsest_of, require_equal
 from .errors import ModelError, OptionError
 from .graph.attention_maps import attention_layers
 from .graph.cut import Part, Proto, extract
@@ -126,8 +126,7 @@ def check_running(opened: Opened, running: Running, samples: Floats) -> None:
     expected = logits_of(value, opened.logits, None)
     target = np.eye(running.classes, dtype=np.float32)[[int(np.argmax(expected))]]
     [got] = running.ask(samples[:1], target, [LOGITS])
-    floats = {value.dtype for value in opened.measured.values.values() if "float" in value.dtype}
-    precision = max(floats & TOLERANCE.keys(), key=lambda dtype: TOLERANCE[dtype])
+    precision = coarsest_of(value.dtype for value in opened.measured.values.values() if "float" in value.dtype)
     require_equal(got[0], expected, f"the graph of method {running.formula.name}", precision)
     if running.formula.rules is VJP and running.formula.seed is one_logit:
         check_slopes(running, samples[:1], target)

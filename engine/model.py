@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .autodiff.formula import Formula
 from .autodiff.straight_through import straight_through
 from .baseline import with_baseline
-from .check import TOLERANCE, difference, require_equal
+from .check import TOLERANCE, coarsest_of, difference, require_equal
 from .chosen import Chosen
 from .errors import CheckError, DeviceError, OptionError
 from .formulas import Running, open_formula
@@ -290,8 +290,7 @@ def check_cut(model: Model) -> float:
 
 def coarsest(opened: Opened) -> str:
     """Return the activation type with the fewest digits."""
-    found = {value.dtype for value in opened.measured.values.values()} & TOLERANCE.keys()
-    return max(found, key=lambda dtype: TOLERANCE[dtype])
+    return coarsest_of(value.dtype for value in opened.measured.values.values())
 
 
 def check_activation(opened: Opened, logits: Floats, output: NDArray[Any]) -> None:

@@ -27,6 +27,11 @@ def default_predicate(opened: Opened, target: str | None = None) -> str:
     )
 
 
+def any_class(opened: Opened) -> str:
+    """Return a predicate under which every class can be posed: nine tenths of its probability, where there are some."""
+    return "confidence:0.9" if opened.logits.classes > 1 else default_predicate(opened)
+
+
 def with_index(preserve: str, labels: Labels) -> str:
     """Put the index of the class in the place of its name: `label:NAME` becomes `label:INDEX`."""
     kind, _, name = preserve.partition(":")

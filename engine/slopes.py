@@ -54,8 +54,10 @@ def random_moves(shape: tuple[int, ...], scale: float) -> list[Floats]:
 
 def least_error(pair: Pair, moves: Sequence[Floats], allowed: float) -> float:
     """Return the median error over moves, of the worst gradient, by STEPS, or shorter ones too where these disagree."""
-    for steps in (STEPS, STEPS + SHORTER):
-        error = float(np.max(np.median([slope_error(pair, move, steps) for move in moves], axis=0)))
+    errors: Floats = np.array(np.inf)
+    for steps in (STEPS, SHORTER):
+        errors = np.minimum(errors, [slope_error(pair, move, steps) for move in moves])
+        error = float(np.max(np.median(errors, axis=0)))
         if error <= allowed:
             break
     return error

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from ..graph.build import Builder, Shape
+from ..graph.build import Builder, Shape, builder_for
 from ..graph.cut import expose
 from ..graph.float32 import widened
 from ..graph.opset import raised
@@ -29,11 +29,7 @@ class Forward:
 
     def builder(self, prefix: str) -> Builder:
         """Return a builder whose nodes can join this graph; its names start with the prefix, or more of it."""
-        names = {name for node in self.model.graph.node for name in node.output}
-        names |= {tensor.name for tensor in self.model.graph.initializer}
-        while any(name.startswith(prefix) for name in names):
-            prefix += "_"
-        return Builder(prefix, next(o.version for o in self.model.opset_import if o.domain in ("", "ai.onnx")))
+        return builder_for(self.model, prefix)
 
 
 def prepare_forward(model: onnx.ModelProto, keep: Sequence[str], one: Feeds, two: Feeds | None) -> Forward:

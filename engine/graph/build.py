@@ -226,6 +226,15 @@ class Builder:
         return self.node(op_type, [x], axes=wanted, keepdims=int(keep))
 
 
+def builder_for(model: onnx.ModelProto, prefix: str) -> Builder:
+    """Return a builder whose nodes can join a model's graph; its names start with the prefix, or more of it."""
+    names = {name for node in model.graph.node for name in node.output}
+    names |= {tensor.name for tensor in model.graph.initializer}
+    while any(name.startswith(prefix) for name in names):
+        prefix += "_"
+    return Builder(prefix, next(o.version for o in model.opset_import if o.domain in ("", "ai.onnx")))
+
+
 def resized(x: Var, height: int, width: int, coordinates: str = "half_pixel") -> Var:
     """Bring maps `[N, K, h, w]` to another size, bilinearly; from operator set 18 on."""
     size = x.op.ints([height, width])

@@ -1,6 +1,6 @@
 """What a trained graph remembers of the inputs it was trained on: centred layers, colours, an input's range."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -177,20 +177,12 @@ class Constants:
         weights = self.array(node.input[place])
         if weights is None or node.op_type == "Conv":
             return weights
-        rest = [self.array(name) for name in self._scaling(node)]
+        integer = node.op_type == "ConvInteger"  # which has no scale, one factor for all
+        zero = node.input[3:4] if integer else node.input[5:6]
+        rest = [np.ones(1) if integer else self.array(node.input[4]), *(self.array(name) for name in zero)]
         if any(each is None for each in rest):
             return None
         return _dequantised(weights, *[each for each in rest if each is not None])
-
-    def _scaling(self, node: onnx.NodeProto) -> Iterator[str]:
-        """Yield the scale and the zero point of the weights; ConvInteger has the latter alone, one factor for all."""
-        if node.op_type == "QLinearConv":
-            yield from (node.input[4], node.input[5])
-            return
-        self.held = {**self.held, "": onnx.numpy_helper.from_array(np.ones(1, np.float32))}
-        yield ""
-        if len(node.input) > 3:
-            yield node.input[3]
 
 
 def _real(tensor: onnx.TensorProto) -> NDArray[np.float64] | None:

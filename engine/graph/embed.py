@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from ..errors import ModelError
-from .build import Builder, Var
+from .build import Builder, Var, builder_for
 from .load import opset, valid_bytes
 from .opset import raised
-from .walk import initializers, subgraphs
+from .walk import subgraphs
 
 MAP, EXPLAIN = "saliency_map", "explain"
 """Names of the output and of the input that an embedded explanation adds."""
@@ -61,8 +61,8 @@ def embed(proto: onnx.ModelProto, graph: MapGraph, shown: Explained, metadata: M
     if opset(model) != opset(added):
         raise ModelError(f"the model is at operator set {opset(model)} and cannot be brought to {opset(added)}")
     require_free_names(model.graph)
-    prefix = free_prefix(model.graph)
-    on, off = Builder(prefix, opset(model)), Builder(f"{prefix}off_", opset(model))
+    on = builder_for(model, PREFIX)
+    off = Builder(f"{on.prefix}off_", on.opset)
     target = one_hot(shown, on)
     finished(inlined(model.graph, added.graph, graph, target, on), graph.grid, shown, on)
     zeros(map_size(graph, shown), shown, off)
@@ -79,14 +79,6 @@ def require_free_names(graph: onnx.GraphProto) -> None:
     for name in (MAP, EXPLAIN):
         if name in taken:
             raise ModelError(f"the model has a tensor {name!r} of its own; rename it before an explanation is embedded")
-
-
-def free_prefix(graph: onnx.GraphProto) -> str:
-    names = {name for node in graph.node for name in node.output} | set(initializers(graph))
-    prefix = PREFIX
-    while any(name.startswith(prefix) for name in names):
-        prefix += "_"
-    return prefix
 
 
 def map_size(graph: MapGraph, shown: Explained) -> tuple[int, int]:
