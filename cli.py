@@ -14,7 +14,6 @@ import click
 
 from . import __version__, engine
 from .adapters.datasets import FORMATS, open_dataset
-from .adapters.download import fetch
 from .adapters.images import find_images, open_image
 from .engine import Choice, DdcamError, Explanation, Model, Picture, Wishes
 from .engine.choose import Loader
@@ -674,6 +673,8 @@ def list_models(form: str) -> None:
         help="What takes the place of scheme and host in a model's URL.")  # fmt: skip
 def pull_models(names: tuple[str, ...], mirror: str | None) -> None:
     """Fetch models by name, or all of them, and check them; what broke off goes on where it ended."""
+    from .adapters.download import fetch  # noqa: PLC0415  (the modules of HTTP, which no other command needs)
+
     for entry in map(find_entry, catalogue() if names == ("all",) else names):
         kilobytes = ((-(-done // 1000), -(-entry.size // 1000)) for done in pull(entry, fetch, mirror))
         with_progress(kilobytes, f"kB of {entry.name}")

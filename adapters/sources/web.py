@@ -1,9 +1,7 @@
 """A picture file from the web: HTTP and HTTPS only, up to a size, within a time."""
 
 import time
-from http.client import HTTPException
 from typing import Any
-from urllib.error import HTTPError
 
 from ...engine.errors import PictureError
 
@@ -21,6 +19,9 @@ def fetch(url: str) -> bytes:
     It asks whatever server the URL names, inside a private network too: do not hand it URLs of strangers. Raises
     PictureError for other schemes, no answer within 15 s, a whole of more than 60 s or more than 64 MiB.
     """
+    from http.client import HTTPException  # noqa: PLC0415  (nobody waits for it who opens files, as for `opener`'s)
+    from urllib.error import HTTPError  # noqa: PLC0415
+
     if not url.lower().startswith(("http://", "https://")):
         raise PictureError(f"expected a URL of http or https, got {url!r}; fetch it yourself and give the file")
     ends = time.monotonic() + SECONDS
