@@ -1,26 +1,21 @@
 """`ddcam inspect --strict` prints a table, and its exit code sums it up."""
 
 import json
-import sys
 
 import pytest
 
-from ddcam import cli
 from ddcam.engine import strict
 from ddcam.models import demo_path
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def run(monkeypatch: pytest.MonkeyPatch, console):
     few = ("dd-cam", "grad-cam", "craft", "attention-rollout")
     monkeypatch.setattr(strict, "METHODS", {name: strict.METHODS[name] for name in few})
 
     def run(*arguments: object) -> tuple[int, str, list[str]]:
-        monkeypatch.setattr(sys, "argv", ["ddcam", "inspect", "--strict", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            cli.main()
-        captured = capsys.readouterr()
-        return int(left.value.code or 0), captured.out, captured.err.splitlines()
+        code, out, err = console("inspect", "--strict", *arguments)
+        return code, out, err.splitlines()
 
     return run
 

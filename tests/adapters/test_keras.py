@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cuts import pictures
 
 import ddcam
 from ddcam.engine.errors import OptionError
-from ddcam.engine.preprocess import from_pixels, prepare
+from ddcam.engine.preprocess import prepare
 from ddcam.engine.problem import Problem
 from ddcam.engine.search.predicate import probabilities
 
@@ -51,24 +52,13 @@ def network(ending: str | None = "softmax", *, rescaling: bool = True, nested: b
     return model
 
 
-def pictures(count: int = 20) -> list[ddcam.Picture]:
-    """Cut pictures of the model's size out of photographs, so that nothing resizes them."""
-    photographs = np.load(Path(ddcam.__file__).parent / "engine" / "check_pictures.npy")
-    random = np.random.default_rng(0)
-    found = []
-    for i in range(count):
-        top, left = random.integers(0, photographs.shape[1] - SIZE), random.integers(0, photographs.shape[2] - SIZE)
-        found.append(from_pixels(photographs[i % 3, top : top + SIZE, left : left + SIZE], f"cut {i}"))
-    return found
-
-
 def by_keras(model: Any, rescaling: bool) -> np.ndarray:
-    pixels = np.stack([picture.pixels for picture in pictures()]).astype(np.float32)
+    pixels = np.stack([picture.pixels for picture in pictures(SIZE)]).astype(np.float32)
     return keras.ops.convert_to_numpy(model(pixels if rescaling else pixels / 255, training=False))
 
 
 def by_ddcam(model: ddcam.Model) -> np.ndarray:
-    ready = [prepare(picture, model.opened.preprocessing, model.opened.picture)[0] for picture in pictures()]
+    ready = [prepare(picture, model.opened.preprocessing, model.opened.picture)[0] for picture in pictures(SIZE)]
     return np.stack([probabilities(Problem(model, inputs).logits, model.opened.logits.activation) for inputs in ready])
 
 
@@ -94,7 +84,7 @@ def test_the_exported_file_gives_the_same_explanation(tmp_path: Path) -> None:
     names = [f"thing {i}" for i in range(10)]
     model = load(network(), file=tmp_path / "net.onnx", labels=names, preprocessing="raw")
     again = ddcam.load(tmp_path / "net.onnx")
-    ours, theirs = (ddcam.explain(each, pictures()[0], preserve="confidence:0.9") for each in (model, again))
+    ours, theirs = (ddcam.explain(each, pictures(SIZE)[0], preserve="confidence:0.9") for each in (model, again))
 
     assert ours.model == theirs.model
     assert ours.target == theirs.target

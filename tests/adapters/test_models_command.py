@@ -41,7 +41,7 @@ cli.main()
 
 
 @pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, console):
     """Run a command as the console script does; give exit code, stdout and the lines on stderr."""
     for module in (cli, cache, catalogue):
         monkeypatch.setattr(module, "catalogue", lambda: {"digits": DIGITS})
@@ -52,11 +52,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: object) -> tuple[int, str, list[str]]:
-        monkeypatch.setattr(sys, "argv", ["ddcam", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            cli.main()
-        captured = capsys.readouterr()
-        return int(left.value.code or 0), captured.out, captured.err.splitlines()
+        code, out, err = console(*arguments)
+        return code, out, err.splitlines()
 
     return run
 

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cuts import pictures
 
 import ddcam
 from ddcam.engine.errors import CheckError, ModelError, OptionError
-from ddcam.engine.preprocess import from_pixels, prepare
+from ddcam.engine.preprocess import prepare
 from ddcam.engine.problem import Problem
 from ddcam.engine.search.predicate import probabilities
 
@@ -56,17 +57,6 @@ class Residual(nn.Module):
         return scores
 
 
-def pictures(count: int = 20) -> list[ddcam.Picture]:
-    """Cut pictures of the model's size out of photographs, so that nothing resizes them."""
-    photographs = np.load(Path(ddcam.__file__).parent / "engine" / "check_pictures.npy")
-    random = np.random.default_rng(0)
-    found = []
-    for i in range(count):
-        top, left = random.integers(0, photographs.shape[1] - SIZE), random.integers(0, photographs.shape[2] - SIZE)
-        found.append(from_pixels(photographs[i % 3, top : top + SIZE, left : left + SIZE], f"cut {i}"))
-    return found
-
-
 def by_torch(module: Any, picture: ddcam.Picture) -> np.ndarray:
     pixels = torch.from_numpy(picture.pixels.astype(np.float32) / 255)
     inputs = ((pixels - torch.tensor(MEAN)) / torch.tensor(STD)).permute(2, 0, 1)[None]
@@ -88,7 +78,7 @@ def by_ddcam(model: ddcam.Model, picture: ddcam.Picture) -> np.ndarray:
 def test_predictions_are_those_of_torch(ending: str, exporter: str) -> None:
     module = Residual(ending)
     model = load(module, (3, SIZE, SIZE), exporter=exporter, **ASKED)
-    pairs = [(by_ddcam(model, picture), by_torch(module, picture)) for picture in pictures()]
+    pairs = [(by_ddcam(model, picture), by_torch(module, picture)) for picture in pictures(SIZE)]
 
     assert model.opened.picture.free_batch
     assert model.batch > 1
@@ -104,7 +94,7 @@ def test_the_exported_file_gives_the_same_explanation(tmp_path: Path) -> None:
         exporter="torchscript", **ASKED,
     )  # fmt: skip
     again = ddcam.load(tmp_path / "net.onnx")
-    ours, theirs = (ddcam.explain(each, pictures()[0], preserve="confidence:0.9") for each in (model, again))
+    ours, theirs = (ddcam.explain(each, pictures(SIZE)[0], preserve="confidence:0.9") for each in (model, again))
 
     assert ours.model == theirs.model
     assert ours.target == theirs.target
@@ -115,7 +105,7 @@ def test_the_exported_file_gives_the_same_explanation(tmp_path: Path) -> None:
 def test_a_module_is_found_in_the_graph_by_its_output() -> None:
     module = Residual()
     model = load(module, (3, SIZE, SIZE), split="stem", exporter="torchscript", **ASKED)
-    inputs, _ = prepare(pictures()[0], model.opened.preprocessing, model.opened.picture)
+    inputs, _ = prepare(pictures(SIZE)[0], model.opened.preprocessing, model.opened.picture)
 
     with torch.no_grad():
         expected = module.eval().stem(torch.from_numpy(inputs)).numpy()

@@ -1,7 +1,6 @@
 """What every test of bad input needs: the command line as users meet it, a small model, and a picture."""
 
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +18,7 @@ MODELS = Path(cli.__file__).parent / "models"
 
 
 @pytest.fixture
-def ddcam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def ddcam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, console):
     """Run a command in `tmp_path` as the console script does; give exit code, stdout and the lines on stderr.
 
     The note of the preprocessing is taken away; no temporary file may be left behind.
@@ -30,13 +29,9 @@ def ddcam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     monkeypatch.setattr(tempfile, "tempdir", str(scratch))
 
     def run(*arguments: object) -> tuple[int, str, list[str]]:
-        monkeypatch.setattr(sys, "argv", ["ddcam", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            cli.main()
-        captured = capsys.readouterr()
+        code, out, err = console(*arguments)
         assert not list(scratch.iterdir())
-        lines = [line for line in captured.err.splitlines() if not line.startswith("preprocessing ")]
-        return int(left.value.code or 0), captured.out, lines
+        return code, out, [line for line in err.splitlines() if not line.startswith("preprocessing ")]
 
     return run
 

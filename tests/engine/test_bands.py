@@ -1,6 +1,5 @@
 """Models of 1, 2, 4 or 6 channels: arrays go in as they are, and the band that matters is found."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,6 @@ import pytest
 from PIL import Image
 
 import ddcam
-from ddcam.cli import main
 from ddcam.engine.errors import OptionError, PictureError
 from ddcam.engine.preprocess import choose, from_array, prepare
 from ddcam.engine.types import PictureInput
@@ -41,23 +39,15 @@ def scene(channels: int) -> np.ndarray:
     return made
 
 
-def command(monkeypatch, capsys, *arguments: object) -> tuple[int, str, str]:
-    monkeypatch.setattr(sys, "argv", ["ddcam", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    printed = capsys.readouterr()
-    return int(ended.value.code or 0), printed.out, printed.err
-
-
 @pytest.mark.parametrize("channels", [2, 4, 6])
 @pytest.mark.parametrize("axes", [("NCHW", "first"), ("NCHW", "last"), ("NHWC", "last")])
-def test_the_planted_band_is_found_through_the_command_line(zoo, tmp_path: Path, monkeypatch, capsys, channels, axes):
+def test_the_planted_band_is_found_through_the_command_line(zoo, tmp_path: Path, monkeypatch, console, channels, axes):
     layout, order = axes
     monkeypatch.chdir(tmp_path)
     onnx.save(planted(zoo, channels, layout), "model.onnx")
     np.save("scene.npy", scene(channels) if order == "last" else np.moveaxis(scene(channels), 2, 0))
 
-    code, out, err = command(monkeypatch, capsys, "explain", "model.onnx", "scene.npy", "-o", "why")
+    code, out, err = console("explain", "model.onnx", "scene.npy", "-o", "why")
     assert code == 0, err
     assert f"arrays of {channels} channels go in as they are" in err
     assert out.startswith("scene.npy: class 1 (1)")
@@ -69,7 +59,7 @@ def test_the_planted_band_is_found_through_the_command_line(zoo, tmp_path: Path,
     assert saliency[:8, :8].max() < 0.1
     with Image.open("why/overlay.png") as drawn:
         assert drawn.size == (SIDE, SIDE)
-    assert command(monkeypatch, capsys, "verify", "why", "model.onnx", "scene.npy")[0] == 0
+    assert console("verify", "why", "model.onnx", "scene.npy")[0] == 0
 
 
 @pytest.mark.parametrize(

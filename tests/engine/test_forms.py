@@ -1,6 +1,5 @@
 """Series, volumes, rows of pixels and encoded files: what was planted is found, and every score is the file's."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 import ddcam
-from ddcam.cli import main
 from ddcam.engine.errors import DdcamError, ModelError, OptionError, PictureError, SplitError
 from ddcam.engine.methods.forms import OF_PLANES
 from ddcam.engine.model import check_cut
@@ -75,23 +73,15 @@ def lump() -> np.ndarray:
     return made
 
 
-def command(monkeypatch, capsys, *arguments: object) -> tuple[int, str, str]:
-    monkeypatch.setattr(sys, "argv", ["ddcam", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    printed = capsys.readouterr()
-    return int(ended.value.code or 0), printed.out, printed.err
-
-
 # ----- series -----
 
 
-def test_a_series_through_the_command_line(tmp_path: Path, monkeypatch, capsys):
+def test_a_series_through_the_command_line(tmp_path: Path, monkeypatch, console):
     monkeypatch.chdir(tmp_path)
     onnx.save(convolving((LENGTH,), 3), "model.onnx")
     np.save("series.npy", pulse())
 
-    code, out, err = command(monkeypatch, capsys, "explain", "model.onnx", "series.npy", "-o", "why")
+    code, out, err = console("explain", "model.onnx", "series.npy", "-o", "why")
     assert code == 0, err
     assert "has half of itself on positions 6" in out
     assert "of 0 to 95" in out
@@ -104,10 +94,10 @@ def test_a_series_through_the_command_line(tmp_path: Path, monkeypatch, capsys):
         lit = np.asarray(overlay.convert("RGB"), int)
     assert np.ptp(lit[150, 70 + 10 * 66], axis=-1) > 30  # behind the pulse the map's colour, elsewhere white
     assert lit[60, 70 + 10 * 10].min() > 240
-    assert command(monkeypatch, capsys, "verify", "why", "model.onnx", "series.npy")[0] == 0
-    code, out, _ = command(monkeypatch, capsys, "inspect", "model.onnx")
+    assert console("verify", "why", "model.onnx", "series.npy")[0] == 0
+    code, out, _ = console("inspect", "model.onnx")
     assert (code, "a series of 96 positions, channels first, 3 channels" in out) == (0, True)
-    code, _, err = command(monkeypatch, capsys, "compare", "model.onnx", "series.npy")
+    code, _, err = console("compare", "model.onnx", "series.npy")
     assert (code, "a comparison draws pictures, the model takes a series" in err) == (2, True)
 
 
@@ -182,12 +172,12 @@ def test_a_transformer_over_positions_has_them_as_tokens(zoo, load_here):
 # ----- volumes -----
 
 
-def test_a_volume_through_the_command_line(tmp_path: Path, monkeypatch, capsys):
+def test_a_volume_through_the_command_line(tmp_path: Path, monkeypatch, console):
     monkeypatch.chdir(tmp_path)
     onnx.save(convolving((DEPTH, HEIGHT, WIDTH), 1), "model.onnx")
     np.savez("volume.npz", lump())
 
-    code, out, err = command(monkeypatch, capsys, "explain", "model.onnx", "volume.npz", "-o", "why")
+    code, out, err = console("explain", "model.onnx", "volume.npz", "-o", "why")
     assert code == 0, err
     assert "on slices" in out
     assert ddcam.open_explanation("why").manifest["subset"] == [5]
@@ -197,8 +187,8 @@ def test_a_volume_through_the_command_line(tmp_path: Path, monkeypatch, capsys):
     assert saliency[:3].max() < 0.2
     with Image.open("why/overlay.png") as sheet:
         assert sheet.size == (2 * (WIDTH + 1), 4 * (HEIGHT + 1))
-    assert command(monkeypatch, capsys, "verify", "why", "model.onnx", "volume.npz")[0] == 0
-    code, out, _ = command(monkeypatch, capsys, "inspect", "model.onnx")
+    assert console("verify", "why", "model.onnx", "volume.npz")[0] == 0
+    code, out, _ = console("inspect", "model.onnx")
     assert (code, "a volume of 8 slices of 12 x 16" in out) == (0, True)
 
 
@@ -291,7 +281,7 @@ def trees(names: list[str], width: int) -> Any:
     return saved(nodes, {}, [helper.make_tensor_value_info("x", 1, ["N", width])], outputs, ml=3)
 
 
-def test_a_pipeline_of_trees_on_rows_of_pixels(tmp_path: Path, monkeypatch, capsys):
+def test_a_pipeline_of_trees_on_rows_of_pixels(tmp_path: Path, monkeypatch, console):
     """Pixel 27 of 64 is row 3, column 3: the only patch that is needed."""
     monkeypatch.chdir(tmp_path)
     onnx.save(trees(["dark", "bright"], 64), "model.onnx")
@@ -299,17 +289,15 @@ def test_a_pipeline_of_trees_on_rows_of_pixels(tmp_path: Path, monkeypatch, caps
     pixels[3, 3] = 250
     Image.fromarray(pixels).save("picture.png")
 
-    code, out, err = command(
-        monkeypatch, capsys, "explain", "model.onnx", "picture.png", "-o", "why", "--patch", "1", "--baseline", "zero"
-    )
+    code, out, err = console("explain", "model.onnx", "picture.png", "-o", "why", "--patch", "1", "--baseline", "zero")
     assert code == 0, err
     assert out.startswith("picture.png: bright (1), probability 0.800")
     manifest = ddcam.open_explanation("why").manifest
     assert manifest["subset"] == [27]
-    assert command(monkeypatch, capsys, "verify", "why", "model.onnx", "picture.png")[0] == 0
-    code, _, err = command(monkeypatch, capsys, "explain", "model.onnx", "picture.png", "--method", "grad-cam")
+    assert console("verify", "why", "model.onnx", "picture.png")[0] == 0
+    code, _, err = console("explain", "model.onnx", "picture.png", "--method", "grad-cam")
     assert (code, "none inside (trees" in err, "occlusion, rise, lime" in err) == (2, True, True)
-    code, _, err = command(monkeypatch, capsys, "explain", "model.onnx", "picture.png", "--size", "5x5")
+    code, _, err = console("explain", "model.onnx", "picture.png", "--size", "5x5")
     assert (code, "expected a size of 64 numbers" in err) == (2, True)
 
 

@@ -1,7 +1,6 @@
 """Heads of several values and of several labels: the channel that makes a chosen one is the one that is found."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +8,6 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 from PIL import Image
-
-from ddcam.cli import main
 
 SIDE = 16
 
@@ -38,7 +35,7 @@ def headed(end: str | None) -> onnx.ModelProto:
 
 
 @pytest.fixture
-def explained(tmp_path: Path, monkeypatch, capsys):
+def explained(tmp_path: Path, monkeypatch, console):
     """Explain red at the upper left and blue at the lower right; give what is printed, the manifest and the map."""
     monkeypatch.chdir(tmp_path)
     pixels = np.full((SIDE, SIDE, 3), 5, np.uint8)
@@ -49,19 +46,12 @@ def explained(tmp_path: Path, monkeypatch, capsys):
     def run(end: str | None, *options: str) -> tuple[str, dict, np.ndarray]:
         onnx.save(headed(end), "model.onnx")
         usual = ["--preprocessing", "unit", "--labels", "names.txt", "-o", "why", "--force"]
-        code, out, err = command("explain", "model.onnx", "picture.png", *usual, *options)
+        code, out, err = console("explain", "model.onnx", "picture.png", *usual, *options)
         if code:
             return err, {}, np.zeros(0)
         if "--method" not in options:
-            assert command("verify", "why", "model.onnx", "picture.png")[0] == 0
+            assert console("verify", "why", "model.onnx", "picture.png")[0] == 0
         return out, json.loads(Path("why/manifest.json").read_text(encoding="utf-8")), np.load("why/saliency.npy")
-
-    def command(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["ddcam", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
 
     return run
 

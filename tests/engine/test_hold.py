@@ -1,7 +1,6 @@
 """Inputs besides the picture are held at given values; every answer is that of the file fed with these."""
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,6 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 import ddcam
-from ddcam.cli import main
 from ddcam.engine.errors import ModelError, OptionError
 from ddcam.engine.graph.hold import as_array, fitting
 from ddcam.engine.model import check_cut
@@ -172,15 +170,7 @@ def test_other_methods_see_the_model_with_its_values(zoo, load_here, method):
         assert not explanation.saliency[outside].any()
 
 
-def command(monkeypatch, capsys, *arguments: object) -> tuple[int, str, str]:
-    monkeypatch.setattr(sys, "argv", ["ddcam", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    printed = capsys.readouterr()
-    return int(ended.value.code or 0), printed.out, printed.err
-
-
-def test_the_command_line_explains_verifies_and_cuts_it(zoo, tmp_path: Path, monkeypatch, capsys):
+def test_the_command_line_explains_verifies_and_cuts_it(zoo, tmp_path: Path, monkeypatch, console):
     monkeypatch.chdir(tmp_path)
     onnx.save(fused(zoo), "model.onnx")
     np.savez("values.npz", mask=values()["mask"], other=np.zeros(3))
@@ -188,17 +178,17 @@ def test_the_command_line_explains_verifies_and_cuts_it(zoo, tmp_path: Path, mon
     held = ["--input", "picture", "--hold", "gain=2", "--hold", "meta=0.5,-1,2", "--hold", "on=true"]
     held += ["--hold", "mask=values.npz"]
 
-    code, out, err = command(monkeypatch, capsys, "explain", "model.onnx", "picture.png", "-o", "why", *held)
+    code, out, err = console("explain", "model.onnx", "picture.png", "-o", "why", *held)
     assert code == 0, err
     assert "held: gain=2, meta=0.5,-1,2, on=1, mask=float32[1, 1, 16, 16]" in err
     assert json.loads(Path("why/manifest.json").read_text())["model"]["held"] == ["gain", "meta", "on", "mask"]
-    assert command(monkeypatch, capsys, "verify", "why", "model.onnx", "picture.png")[0] == 0
+    assert console("verify", "why", "model.onnx", "picture.png")[0] == 0
 
-    code, out, _ = command(monkeypatch, capsys, "split", "model.onnx", "-o", "parts", *held)
+    code, out, _ = console("split", "model.onnx", "-o", "parts", *held)
     assert (code, "meta is held at 0.5,-1,2" in out) == (0, True)
     assert [i.name for i in onnx.load("parts/head.onnx").graph.input] == ["features"]
 
-    code, out, _ = command(monkeypatch, capsys, "inspect", "model.onnx", *held)
+    code, out, _ = console("inspect", "model.onnx", *held)
     assert (code, "gain=2, meta=0.5,-1,2" in out) == (0, True)
 
 
