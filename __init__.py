@@ -7,6 +7,7 @@ from .adapters.images import open_image, open_images
 from .engine import (
     Choice,
     DdcamError,
+    Explainer,
     Explanation,
     Model,
     Picture,
@@ -93,6 +94,7 @@ def opened(picture: Picture | str | Path) -> Picture:
 
 __all__ = [
     "DdcamError",
+    "Explainer",
     "Explanation",
     "Model",
     "Picture",

@@ -7,6 +7,7 @@ from .detector import Seen, open_detector
 from .errors import DdcamError
 from .evaluate import Plan, evaluate, restart
 from .explain import explain, require_request, save, units_for
+from .explainer import Decision, Explainer, Prepared
 from .explanation_file import open_explanation, require_writable
 from .export import SIZES, Export, check_export, embedded, export
 from .fit import find_concepts, find_prototypes, refuse_existing_fit
@@ -29,13 +30,16 @@ __all__ = [
     "Comparison",
     "Contest",
     "DdcamError",
+    "Decision",
     "Derivative",
+    "Explainer",
     "Explanation",
     "Export",
     "Method",
     "Model",
     "Picture",
     "Plan",
+    "Prepared",
     "Row",
     "Seen",
     "Verdict",

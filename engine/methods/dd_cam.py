@@ -5,11 +5,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..errors import DdcamError
 from ..find import Found, certificate_for, find, find_alone
 from ..problem import Problem
 from ..saliency import from_cells, from_channels, from_tokens
 from ..search import Outcome
-from ..together import find_together
+from ..together import find_each
 from ..types import Answer, Attribution, Certificate, Cost, Floats
 from .registry import Facts, method
 
@@ -39,17 +40,26 @@ def dd_cam(problem: Problem) -> Attribution:
     return from_found(problem, found, problem.folding_seconds + time.perf_counter() - started)
 
 
-def dd_cam_together(problems: Sequence[Problem]) -> list[Attribution]:
-    """Do as `dd_cam` for problems of one model, searched side by side; the answers are the same.
+def dd_cam_each(problems: Sequence[Problem]) -> list[Attribution | DdcamError]:
+    """Do as `dd_cam` for problems of one model, searched side by side; the answers are the same, or their own errors.
 
-    The seconds of a search are an equal share of what all took. Raises what `find_together` raises. Cost: the probes
-    of all, in shared runs of the head where `find_each` can share them.
+    The seconds of a search are an equal share of what all took. Raises OptionError for problems of several models.
+    Cost: the probes of all, in shared runs of the head where `find_each` can share them.
     """
     started = time.perf_counter()
-    found = find_together(problems)
+    found = find_each(problems)
     share = (time.perf_counter() - started) / max(1, len(problems))
-    pairs = zip(problems, found, strict=True)
-    return [from_found(problem, one, problem.folding_seconds + share) for problem, one in pairs]
+    return [own_answer(*pair, share) for pair in zip(problems, found, strict=True)]
+
+
+def own_answer(problem: Problem, found: Found | Exception, seconds: float) -> Attribution | DdcamError:
+    """Make an attribution of what a search among others found; only errors that a user can cause are answers."""
+    try:
+        if isinstance(found, Exception):
+            raise found
+        return from_found(problem, found, problem.folding_seconds + seconds)
+    except DdcamError as error:
+        return error
 
 
 def from_found(problem: Problem, found: Found, seconds: float) -> Attribution:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ddcam import load, open_image
-from ddcam.engine.methods.dd_cam import dd_cam, dd_cam_together
+from ddcam.engine.methods.dd_cam import dd_cam, dd_cam_each
 from ddcam.engine.preprocess import prepare
 from ddcam.engine.problem import Problem
 from ddcam.engine.types import Attribution
@@ -23,9 +23,9 @@ def test_attributions_are_those_of_each_picture(name, units):
         inputs = [prepare(open_image(path), opened.preprocessing, opened.picture)[0] for path in demo_pictures()]
         return [Problem(model, one, preserve="confidence:0.9") for one in inputs]
 
-    together, alone = dd_cam_together(problems()), [dd_cam(problem) for problem in problems()]
+    beside_each_other, alone = dd_cam_each(problems()), [dd_cam(problem) for problem in problems()]
 
-    for beside, own in zip(together, alone, strict=True):
+    for beside, own in zip(beside_each_other, alone, strict=True):
         assert facts(beside) == facts(own)
         np.testing.assert_array_equal(beside.grid_map, own.grid_map)
         np.testing.assert_array_equal(beside.scores, own.scores)
