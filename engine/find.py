@@ -23,7 +23,7 @@ from .types import Bound, Certificate
 Mask = NDArray[np.bool_]
 Subset = tuple[int, ...]
 NAMES = ("auto", *SEARCHES, "minimum")
-FOLLOWING = frozenset({"ordered", "quickxplain", "probdd"})
+FOLLOWING = frozenset({"ordered", "quickxplain", "probdd", "sweep"})
 """Searches that follow the order of the units' use; the others go by index."""
 ROWS = 64
 """Subsets per matrix product."""

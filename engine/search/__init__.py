@@ -13,6 +13,7 @@ from .outcome import Outcome
 from .probdd import probdd
 from .quickxplain import quickxplain
 from .removal import remove_units
+from .sweep import sweep
 
 Search = Callable[[Gate], tuple[int, ...]]
 
@@ -23,6 +24,7 @@ SEARCHES: dict[str, Search] = {
     "quickxplain": quickxplain,
     "probdd": probdd,
     "dd-star": ddmin_star,
+    "sweep": sweep,
 }
 """Every search returns a 1-minimal subset if the full set is kept and the empty set is not."""
 

@@ -73,8 +73,8 @@ def is_one_minimal(table: Table, subset: tuple[int, ...]) -> bool:
 FAMILIES = [hashed, cores, linear, argmax]
 families = pytest.mark.parametrize("family", FAMILIES)
 searches = pytest.mark.parametrize("name", SEARCHES)
-defined = pytest.mark.parametrize("name", ["ddmin", "units"])
-ORDERED = ["ordered", "quickxplain", "probdd"]
+defined = pytest.mark.parametrize("name", ["ddmin", "units", "sweep"])
+ORDERED = ["ordered", "quickxplain", "probdd", "sweep"]
 
 
 # ----- the definitions, one probe at a time, without batches
@@ -126,7 +126,24 @@ def reference_units(keeps: Keeps, units: int) -> list[int]:
     return current
 
 
-REFERENCES = {"ddmin": reference_ddmin, "units": reference_units}
+def reference_sweep(keeps: Keeps, units: int) -> list[int]:
+    failed, kept = 0, units
+    while kept - failed > 1:
+        length = min(2 * failed or 1, (failed + kept) // 2)
+        failed, kept = (failed, length) if keeps(list(range(length))) else (length, kept)
+    current, failures = list(range(kept)), 0
+    place = kept - 1
+    while len(current) > 1 and failures < len(current):
+        if keeps(current[:place] + current[place + 1 :]):
+            del current[place]
+            failures = 0
+        else:
+            failures += 1
+        place = (place - 1) % len(current)
+    return current
+
+
+REFERENCES = {"ddmin": reference_ddmin, "units": reference_units, "sweep": reference_sweep}
 
 
 # ----- the checks
@@ -314,7 +331,7 @@ def test_one_at_a_time_asks_exactly_what_the_definition_asks(
             expected.append(sum(1 << unit for unit in subset))
             return keeps_table(table)(subset)
 
-        SEARCHES[name](Gate(ask, 12, 1))
+        SEARCHES[name](Gate(ask, 12, 1, together=1))
         REFERENCES[name](keeps, 12)
 
         assert asked == list(dict.fromkeys(expected))
