@@ -1,4 +1,4 @@
-"""Write the deployed model with its explanation inside: the same file, one output more."""
+"""Write the deployed model with its explanation inside: the same file, some outputs more."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,8 @@ from .autodiff.formula import RESULT, TARGET
 from .check import TOLERANCE, require_equal
 from .errors import CheckError, OptionError
 from .explain import at_input
-from .graph.embed import EXPLAIN, MAP, Explained, MapGraph, embed
+from .export_search import SEARCH, compare_search, with_search
+from .graph.embed import EXPLAIN, MAP, Explained, MapGraph, with_formula
 from .graph.load import read_model
 from .labels import find_label
 from .methods import METHODS, Method, method_named
@@ -25,61 +26,72 @@ from .preserved import any_class
 from .problem import Problem
 from .runtime.session import Session
 from .saliency import enlarging, scaled
-from .types import Floats, Picture, Wishes
+from .types import Floats, Picture, UnitWish, Wishes
 
 SIZES = ("input", "grid")
-METADATA = tuple(f"ddcam_{name}" for name in ("method", "class", "output", "size", "version"))
+METADATA = tuple(f"ddcam_{name}" for name in ("method", "class", "output", "size", "version", "preserve", "units"))
 """Keys of the metadata that an exported file carries: what is explained (class: nothing is the one decided for)."""
 
 
 @dataclass(frozen=True)
 class Export:
-    """What is put into a model: a method with options, for the class decided for or for `target`, on which grid."""
+    """What is put into a model: a method with options, for the class decided for or for `target`, on which grid.
+
+    `preserve` and `units` are what a search is asked, by default what the head calls for.
+    """
 
     method: str = "grad-cam"
     target: str | None = None
     size: str = "input"
+    preserve: str | None = None
+    units: UnitWish | None = None
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far an exported model is off: its outputs relative to their largest, its maps in 0..1."""
+    """How far an exported model is off: its outputs relative to their largest, its maps in 0..1.
+
+    `others`: on how many pictures its search found another subset than the engine's, just as well certified, since
+    some probe lies within rounding.
+    """
 
     outputs: float
     maps: float
+    others: int = 0
 
 
 def export(path: str | Path, out: Path, asked: Export, wishes: Wishes, *, replace: bool = False) -> Agreement:
     """Write a model's file with the output `saliency_map` `[N, 1, H, W]` and the input `explain`, true by default.
 
     The map is the method's, its positive part divided by its maximum, at the size of the model input or (`size=grid`)
-    as fine as the features. Inputs and outputs of the model stay what they are; where its operator set is older than
-    gradients need, the file is raised to it. What comes out is compared with the model and with the engine on three
-    photographs before it is written. Raises OptionError for a method that is no graph, ModelError, GradientError,
-    CheckError, OutputError. Cost: that of `load` and of the method's first use, and a dozen forwards.
+    as fine as the features. DD-CAM adds `units` `[N, n]` (1: kept), `sufficient` and `minimal` `[N]`; its search is
+    `sweep`. Inputs and outputs of the model stay what they are; where its operator set is older than what is added
+    needs, the file is raised to it. What comes out is compared with the model and with the engine on three
+    photographs before it is written. Raises OptionError for a method or a head that is no graph, ModelError,
+    GradientError, CheckError, OutputError. Cost: that of `load` and of the method's first use, and a dozen forwards.
     """
     method = exportable(asked)
     with whole_file(out, replace=replace) as work:
         model = load(path, wishes)
-        problems = [posed(model, sample[None], asked) for sample in model.opened.samples]
-        maps = [method(problem).grid_map for problem in problems]
-        expected = [shown_map(model, one, asked.size) for one in maps]
-        content = with_map(model, method, asked, maps[0].shape)
+        content = with_explanation(model, method, dataclasses.replace(asked, units=wishes.units))
         session, plain = (Session(one, without=model.opened.without) for one in (content, serialised(model)))
-        outputs = [compare_outputs(session, plain, problem) for problem in problems]
-        off = [compare_maps(session, *pair) for pair in zip(problems, expected, strict=True)]
+        samples = [sample[None] for sample in model.opened.samples]
+        outputs = [compare_outputs(session, plain, model, sample) for sample in samples]
+        found = [compare(session, model, sample, asked, method) for sample in samples]
         work.write_bytes(content)
-    return Agreement(max(outputs), max(off))
+    return Agreement(max(outputs), max(off for off, _ in found), sum(other for _, other in found))
 
 
 def exportable(asked: Export) -> Method:
     """Return the method that is to be put into a model; OptionError where it is no graph."""
     method = method_named(asked.method)
-    if method.formula is None:
-        names = ", ".join(name for name, known in METHODS.items() if known.formula)
+    if method.formula is None and method.name != SEARCH:
+        names = ", ".join((SEARCH, *(name for name, known in METHODS.items() if known.formula)))
         raise OptionError(f"expected a method that is a graph, {asked.method} is computed outside of one; take {names}")
     if asked.size not in SIZES:
         raise OptionError(f"expected the size {' or '.join(SIZES)}, got {asked.size!r}")
+    if asked.preserve is not None and method.name != SEARCH:
+        raise OptionError(f"expected no predicate for {asked.method}, whose map does not depend on one; leave it out")
     return method
 
 
@@ -89,28 +101,47 @@ def embedded(path: str | Path) -> Export | None:
 
 
 def told_by(metadata: Mapping[str, str]) -> Export | None:
-    told = [metadata.get(key) for key in METADATA]
-    return None if told[0] is None else Export(told[0], told[1] or None, told[3] or SIZES[0])
+    told = [metadata.get(key) or None for key in METADATA]
+    name, target, _, size, _, preserve, units = told
+    return None if name is None else Export(name, target, size or SIZES[0], preserve, units)  # type: ignore[arg-type]
 
 
-def check_export(path: str | Path, pictures: Sequence[Picture], wishes: Wishes) -> list[float]:
-    """Compare an exported model's maps with the engine's; return the largest difference for each picture.
+def check_export(path: str | Path, pictures: Sequence[Picture], wishes: Wishes) -> list[tuple[float, bool]]:
+    """Compare an exported model's explanations with the engine's: for each picture how far the map is off.
 
-    Raises OptionError for a model without an explanation, CheckError where a map is too far off. Cost: that
-    of `load`, and a few forwards a picture.
+    And whether its search found another subset that is as well certified (a probe within rounding). Raises
+    OptionError for a model without an explanation, CheckError where something is too far off. Cost: that of `load`,
+    and a few forwards a picture.
     """
     metadata = read_model(path).metadata
     asked = told_by(metadata)
     if asked is None:
         raise OptionError(f"expected a model with an explanation inside, {path} has none; ddcam export makes one")
-    model = load(path, dataclasses.replace(wishes, output=metadata.get(METADATA[2])))
+    model = load(path, dataclasses.replace(wishes, output=metadata.get(METADATA[2]), units=asked.units or wishes.units))
     method, session = exportable(asked), Session(serialised(model), without=model.opened.without)
-    found = []
-    for picture in pictures:
-        inputs, _ = prepare(picture, model.opened.preprocessing, model.opened.picture)
-        problem = posed(model, inputs, asked)
-        found.append(compare_maps(session, problem, shown_map(model, method(problem).grid_map, asked.size)))
-    return found
+    prepared = (prepare(picture, model.opened.preprocessing, model.opened.picture)[0] for picture in pictures)
+    return [compare(session, model, inputs, asked, method) for inputs in prepared]
+
+
+def compare(session: Session, model: Model, inputs: NDArray[Any], asked: Export, method: Method) -> tuple[float, bool]:
+    """Return how far the map for inputs `[1, ...]` is from the engine's, and whether another subset was found.
+
+    See that there is none where none is asked for.
+    """
+    feeds = {model.opened.picture.name: inputs}
+    [found] = session.run(feeds, [MAP])
+    if method.name == SEARCH:
+        grid_map, other = compare_search(session, model, inputs, asked.preserve, asked.target)
+    else:
+        grid_map, other = method(posed(model, inputs, asked)).grid_map, False
+    off = float(np.abs(found[0, 0] - shown_map(model, grid_map, asked.size)).max())
+    allowed = TOLERANCE[coarsest(model.opened)]
+    if not off <= allowed:
+        raise CheckError(f"the exported map differs from the engine's by {off:.2g} of 1, more than {allowed:g}")
+    [nothing] = session.run({**feeds, EXPLAIN: np.array(False)}, [MAP])
+    if nothing.shape != found.shape or nothing.any():
+        raise CheckError("the exported model gives a map where none is asked for; please report this model")
+    return off, other
 
 
 def posed(model: Model, inputs: NDArray[Any], asked: Export) -> Problem:
@@ -123,18 +154,28 @@ def serialised(model: Model) -> bytes:
     return content
 
 
-def with_map(model: Model, method: Method, asked: Export, grid: tuple[int, ...]) -> bytes:
-    """Serialise the model with a method's graph in it, whose map is over a grid."""
+def with_explanation(model: Model, method: Method, asked: Export) -> bytes:
+    """Serialise the model with an explanation in it."""
     opened, target = model.opened, None if asked.target is None else find_label(model.opened.labels, asked.target)
+    index = "" if target is None else str(target)
+    told = (asked.method, index, opened.logits.output, asked.size, version("ddcam"), asked.preserve, asked.units)
+    metadata = {key: value for key, value in zip(METADATA, told, strict=True) if value is not None}
+    if method.name == SEARCH:
+        return with_search(model, asked.preserve, asked.target, larger(model, model.split.grid, asked.size), metadata)
     assert method.formula is not None
     running = model.formula(method.formula)
-    height, width = grid
-    larger = enlarging((opened.preprocessing.height, opened.preprocessing.width), grid)
+    sample = opened.samples[:1]
+    height, width = method(posed(model, sample, asked)).grid_map.shape
     dtype = opened.measured.values[running.source].dtype
     graph = MapGraph(running.written.graph, running.source, dtype, TARGET, RESULT, (height, width))
-    shown = Explained(opened.logits.tensor, opened.logits.classes, target, larger if asked.size == "input" else None)
-    told = (asked.method, "" if target is None else str(target), opened.logits.output, asked.size, version("ddcam"))
-    return embed(opened.graph.proto, graph, shown, dict(zip(METADATA, told, strict=True)))
+    shown = Explained(opened.logits.tensor, opened.logits.classes, target, larger(model, (height, width), asked.size))
+    return with_formula(opened.graph.proto, graph, shown, metadata)
+
+
+def larger(model: Model, grid: tuple[int, int], size: str) -> tuple[Floats, Floats] | None:
+    """Return what brings a map over a grid to the size of the model input, None where it stays."""
+    shown = model.opened.preprocessing
+    return enlarging((shown.height, shown.width), grid) if size == "input" else None
 
 
 def shown_map(model: Model, grid_map: Floats, size: str) -> Floats:
@@ -142,23 +183,8 @@ def shown_map(model: Model, grid_map: Floats, size: str) -> Floats:
     return at_input(grid_map, model.split, model.opened.preprocessing) if size == "input" else scaled(grid_map)
 
 
-def compare_outputs(session: Session, plain: Session, problem: Problem) -> float:
+def compare_outputs(session: Session, plain: Session, model: Model, inputs: NDArray[Any]) -> float:
     """Return how far the model's own outputs are from what they were; CheckError where too far."""
-    opened = problem.model.opened
-    names, feeds = plain.outputs, {opened.picture.name: problem.picture}
+    names, feeds = plain.outputs, {model.opened.picture.name: inputs}
     pairs = zip(session.run(feeds, names), plain.run(feeds, names), strict=True)
-    return max(require_equal(got, want, "the exported model", coarsest(opened)) for got, want in pairs)
-
-
-def compare_maps(session: Session, problem: Problem, expected: Floats) -> float:
-    """Return how far the map is from the engine's, and see that there is none where none is asked for."""
-    feeds = {problem.model.opened.picture.name: problem.picture}
-    [found] = session.run(feeds, [MAP])
-    off = float(np.abs(found[0, 0] - expected).max())
-    allowed = TOLERANCE[coarsest(problem.model.opened)]
-    if not off <= allowed:
-        raise CheckError(f"the exported map differs from the engine's by {off:.2g} of 1, more than {allowed:g}")
-    [nothing] = session.run({**feeds, EXPLAIN: np.array(False)}, [MAP])
-    if nothing.shape != found.shape or nothing.any():
-        raise CheckError("the exported model gives a map where none is asked for; please report this model")
-    return off
+    return max(require_equal(got, want, "the exported model", coarsest(model.opened)) for got, want in pairs)

@@ -1,4 +1,4 @@
-"""Put a map's graph into the model that it explains: one more output, which an input switches off."""
+"""Put an explanation into the model that it explains: outputs more, which an input switches off."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,14 +11,21 @@ from onnx import helper, numpy_helper
 from ..errors import ModelError
 from .build import Builder, Var, builder_for
 from .load import opset, valid_bytes
+from .loops import info
 from .opset import raised
-from .walk import subgraphs
+from .splice import host, spliced
 
-MAP, EXPLAIN = "saliency_map", "explain"
-"""Names of the output and of the input that an embedded explanation adds."""
+MAP, UNITS, SUFFICIENT, MINIMAL = "saliency_map", "units", "sufficient", "minimal"
+"""Names of the outputs that an embedded explanation adds; the last three are those of a search."""
+EXPLAIN = "explain"
+"""Name of the input that switches it."""
+LOWEST = 13
+"""The operator set from which a search can be written."""
 IR = 8
 """From this version of the format on the operator sets that gradients need are valid."""
 PREFIX = "ddcam_map_"
+Enlarging = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Down `[H, h]` and across `[W, w]`, which bring a map over the grid to the size of the model input."""
 
 
 @dataclass(frozen=True)
@@ -38,112 +45,72 @@ class MapGraph:
 
 @dataclass(frozen=True)
 class Explained:
-    """What is explained and how it is shown: the class (None: the one decided for), and down [H, h] and across [W, w].
+    """What is explained and how it is shown: the class (None: the one decided for), and what enlarges the map.
 
-    Down and across bring a map to the size of the model input, None leaves it on its grid.
+    Without that it stays on its grid.
     """
 
     logits: str
     classes: int
     target: int | None
-    enlarging: tuple[NDArray[np.float32], NDArray[np.float32]] | None
+    enlarging: Enlarging | None
 
 
-def embed(proto: onnx.ModelProto, graph: MapGraph, shown: Explained, metadata: Mapping[str, str]) -> bytes:
-    """Serialise the model with the output MAP `[N, 1, H, W]` in 0..1 and the input EXPLAIN, a bool.
+@dataclass(frozen=True)
+class Output:
+    """An output that is added: its value `[N, ...]`, what it is called, and its shape behind the batch."""
 
-    EXPLAIN is true by default. Where it is false the map is not computed, and zeros of its shape come out. The model's
-    own nodes stay as they are, raised to the operator set of the map's graph; what that does again of them (a forward
-    pass of its own) is taken from them. Raises ModelError where names clash, GradientError where the operator set
-    cannot be raised.
+    name: str
+    value: Var
+    shape: tuple[int, ...]
+
+
+def with_formula(proto: onnx.ModelProto, graph: MapGraph, shown: Explained, metadata: Mapping[str, str]) -> bytes:
+    """Serialise the model with the output MAP `[N, 1, H, W]` in 0..1 of a graph, and the input EXPLAIN.
+
+    The model's own nodes stay as they are, raised to the operator set of the map's graph; what that does again of
+    them (a forward pass of its own) is taken from them. Raises what `embed` raises, GradientError where the operator
+    set cannot be raised.
     """
     model, added = raised(proto), onnx.load_from_string(graph.content)
     if opset(model) != opset(added):
         raise ModelError(f"the model is at operator set {opset(model)} and cannot be brought to {opset(added)}")
-    require_free_names(model.graph)
-    on = builder_for(model, PREFIX)
+    op = builder_for(model, PREFIX)
+    fed = {graph.source: Var(op, graph.source, graph.dtype).cast("float32"), graph.target: one_hot(shown, op)}
+    names = spliced(op, added.graph, fed, host(model.graph))
+    result = Var(op, names[graph.result], "float32", (None, *graph.grid))
+    return embed(model, op, [finished(result, graph.grid, shown.enlarging)], shown.logits, metadata)
+
+
+def embed(
+    model: onnx.ModelProto, on: Builder, outputs: Sequence[Output], logits: str, metadata: Mapping[str, str]
+) -> bytes:
+    """Serialise a model with outputs that `on` holds the nodes of, and with the input EXPLAIN, a bool.
+
+    EXPLAIN is true by default. Where it is false nothing is computed, and zeros of their shapes come out; `logits` is
+    a tensor `[N, ...]` of the model. Raises ModelError where names clash.
+    """
+    require_free_names(model.graph, [output.name for output in outputs])
     off = Builder(f"{on.prefix}off_", on.opset)
-    target = one_hot(shown, on)
-    finished(inlined(model.graph, added.graph, graph, target, on), graph.grid, shown, on)
-    zeros(map_size(graph, shown), shown, off)
+    nothing = [zeros(output, logits, off) for output in outputs]
     explained = onnx.ModelProto()
     explained.CopyFrom(model)
-    add(explained.graph, on, off, map_size(graph, shown))
+    add(explained.graph, branch(on, [output.value for output in outputs]), branch(off, nothing), outputs)
+    for op in (on, off):
+        explained.graph.initializer.extend(op.tensors.values())
     explained.ir_version = max(explained.ir_version, IR)
     helper.set_model_props(explained, {p.key: p.value for p in model.metadata_props} | dict(metadata))
     return valid_bytes(explained, "the model with its explanation")
 
 
-def require_free_names(graph: onnx.GraphProto) -> None:
+def require_free_names(graph: onnx.GraphProto, wanted: Sequence[str]) -> None:
     taken = {name for node in graph.node for name in (*node.input, *node.output)} | {i.name for i in graph.input}
-    for name in (MAP, EXPLAIN):
+    for name in (*wanted, EXPLAIN):
         if name in taken:
             raise ModelError(f"the model has a tensor {name!r} of its own; rename it before an explanation is embedded")
 
 
-def map_size(graph: MapGraph, shown: Explained) -> tuple[int, int]:
-    if shown.enlarging is None:
-        return graph.grid
-    down, across = shown.enlarging
-    return len(down), len(across)
-
-
-# ----- the map's nodes, on the model's own tensors -----
-
-
-def inlined(model: onnx.GraphProto, added: onnx.GraphProto, graph: MapGraph, target: Var, op: Builder) -> Var:
-    """Append the map's nodes under names of their own, without those that the model computes already."""
-    fed = Var(op, graph.source, graph.dtype).cast("float32")
-    names = {graph.source: fed.name, graph.target: target.name, "": ""}
-    names |= kept_weights(model, added, op)
-    made = {identity(node, list(node.input)): list(node.output) for node in model.node}
-    for node in added.node:
-        if next(subgraphs(node), None) is not None:
-            raise ModelError(f"the map needs {node.op_type} {node.name!r}, which cannot be embedded")
-        inputs = [names[name] for name in node.input]
-        known = made.get(identity(node, inputs), [])
-        if len(known) == len(node.output):
-            names.update(zip(node.output, known, strict=True))
-            continue
-        names.update({name: f"{op.prefix}{name}" for name in node.output if name})
-        op.nodes.append(renamed(node, inputs, [names[name] for name in node.output]))
-    return Var(op, names[graph.result], "float32", (None, *graph.grid))
-
-
-def kept_weights(model: onnx.GraphProto, graph: onnx.GraphProto, op: Builder) -> dict[str, str]:
-    """Give every weight of the map's graph a name: the model's where that has the same numbers, else a new one."""
-    own = {content(tensor): tensor.name for tensor in model.initializer}
-    names = {}
-    for tensor in graph.initializer:
-        known = own.get(content(tensor))
-        names[tensor.name] = known or f"{op.prefix}{tensor.name}"
-        if known is None:
-            copy = onnx.TensorProto()
-            copy.CopyFrom(tensor)
-            copy.name = names[tensor.name]
-            op.tensors[copy.name] = copy
-    return names
-
-
-def content(tensor: onnx.TensorProto) -> tuple[int, tuple[int, ...], bytes]:
-    return tensor.data_type, tuple(tensor.dims), numpy_helper.to_array(tensor).tobytes()
-
-
-def identity(node: onnx.NodeProto, inputs: Sequence[str]) -> tuple[str, str, tuple[str, ...], tuple[bytes, ...]]:
-    """Say what a node computes: nodes of the same identity give the same."""
-    attributes = sorted((item.name, item.SerializeToString(deterministic=True)) for item in node.attribute)
-    return node.domain.replace("ai.onnx", ""), node.op_type, tuple(inputs), tuple(value for _, value in attributes)
-
-
-def renamed(node: onnx.NodeProto, inputs: Sequence[str], outputs: Sequence[str]) -> onnx.NodeProto:
-    other = onnx.NodeProto()
-    other.CopyFrom(node)
-    other.name = f"{PREFIX}{node.name}" if node.name else ""
-    other.input[:], other.output[:] = inputs, outputs
-    return other
-
-
-# ----- what comes before it and after it, and what without it -----
+# ----- what comes before a formula and after it -----
 
 
 def one_hot(shown: Explained, op: Builder) -> Var:
@@ -156,31 +123,43 @@ def one_hot(shown: Explained, op: Builder) -> Var:
     return op.Expand(op.constant(row), op.Shape(rows))
 
 
-def finished(result: Var, grid: tuple[int, int], shown: Explained, op: Builder) -> None:
-    """Scale the positive part of a map by its maximum and bring it to the size of the model input."""
-    positive = op.Relu(result.reshape([-1, 1, *grid]))
+def finished(maps: Var, grid: tuple[int, int], enlarging: Enlarging | None) -> Output:
+    """Scale the positive part of maps `[N, h, w]` by their maxima and bring them to the size of the model input."""
+    op = maps.op
+    positive = op.Relu(maps.reshape([-1, 1, *grid]))
     peak = positive.max((2, 3))
     scaled = positive / (peak > 0).where(peak, 1.0)
-    if shown.enlarging is not None:
-        down, across = shown.enlarging
-        scaled = op.MatMul(op.MatMul(op.constant(down), scaled), op.constant(np.ascontiguousarray(across.T)))
-    op.Identity(scaled)
+    if enlarging is None:
+        return Output(MAP, scaled, (1, *grid))
+    down, across = enlarging
+    larger = op.MatMul(op.MatMul(op.constant(down), scaled), op.constant(np.ascontiguousarray(across.T)))
+    return Output(MAP, larger, (1, len(down), len(across)))
 
 
-def zeros(size: tuple[int, int], shown: Explained, op: Builder) -> None:
-    """Make zeros of the shape of the map."""
-    batch = op.Shape(Var(op, shown.logits, "float32"), start=0, end=1)
-    op.node("ConstantOfShape", [op.Concat(batch, op.ints([1, *size]), axis=0)], dtype="float32")
+# ----- the switch -----
 
 
-def add(graph: onnx.GraphProto, on: Builder, off: Builder, size: tuple[int, int]) -> None:
-    """Append the choice between both, its switch and its output."""
-    bodies = {}
-    for branch, op in (("then_branch", on), ("else_branch", off)):
-        last = helper.make_tensor_value_info(op.nodes[-1].output[0], onnx.TensorProto.FLOAT, None)
-        bodies[branch] = helper.make_graph(op.nodes, f"{op.prefix}{branch}", [], [last])
-        graph.initializer.extend(op.tensors.values())
+def zeros(output: Output, logits: str, op: Builder) -> Var:
+    """Make zeros of the shape of an output."""
+    batch = op.Shape(Var(op, logits, "float32")).slice(0, 0, 1)
+    shape = op.Concat(batch, op.ints(output.shape), axis=0) if output.shape else batch
+    kind = output.value.dtype
+    value = numpy_helper.from_array(np.zeros(1, kind))
+    return op.node("ConstantOfShape", [shape], dtype=kind, value=value)
+
+
+def branch(op: Builder, values: Sequence[Var]) -> onnx.GraphProto:
+    """Return the graph of a branch, which hands on what it made."""
+    made = [op.Identity(Var(op, value.name, value.dtype)) for value in values]
+    return helper.make_graph(op.nodes, op.prefix, [], [info(value) for value in made])
+
+
+def add(graph: onnx.GraphProto, then: onnx.GraphProto, other: onnx.GraphProto, outputs: Sequence[Output]) -> None:
+    """Append the choice between both, its switch and its outputs."""
     graph.initializer.append(numpy_helper.from_array(np.array(True), EXPLAIN))
     graph.input.append(helper.make_tensor_value_info(EXPLAIN, onnx.TensorProto.BOOL, []))
-    graph.node.append(helper.make_node("If", [EXPLAIN], [MAP], name=f"{on.prefix}if", **bodies))
-    graph.output.append(helper.make_tensor_value_info(MAP, onnx.TensorProto.FLOAT, ["N", 1, *size]))
+    names = [output.name for output in outputs]
+    graph.node.append(helper.make_node("If", [EXPLAIN], names, name=then.name, then_branch=then, else_branch=other))
+    for output in outputs:
+        kind = helper.np_dtype_to_tensor_dtype(np.dtype(output.value.dtype))
+        graph.output.append(helper.make_tensor_value_info(output.name, kind, ["N", *output.shape]))

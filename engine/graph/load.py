@@ -148,6 +148,11 @@ def require_readable(tensor: onnx.TensorProto) -> None:
         ) from error
 
 
+def read_graph(content: bytes) -> onnx.ModelProto:
+    """Read a graph of our own making."""
+    return onnx.load_from_string(content)
+
+
 def valid_bytes(proto: onnx.ModelProto, what: str) -> bytes:
     """Serialise a graph of our own making once onnx's checker agrees with it; raises CheckError."""
     try:

@@ -30,6 +30,11 @@ def raised(proto: onnx.ModelProto) -> onnx.ModelProto:
         ) from error
 
 
+def raised_to(proto: onnx.ModelProto, lowest: int) -> onnx.ModelProto:
+    """Return the model as it is from operator set `lowest` on, else raised as `raised` does."""
+    return proto if opset(proto) >= lowest else raised(proto)
+
+
 def spelled_out(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Write operators that HIGHEST has not yet (Attention, RMSNormalization, ...) as the older ones they stand for.
 

@@ -1,0 +1,196 @@
+"""DD-CAM as part of a model: a loop over the pictures of a batch, in each the search, its certificate and its map."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..graph.build import Builder, Var, relu, sqrt
+from ..graph.loops import Turn, column, inside, loop, number, row, scalar, scattered
+from ..graph.quantization import Quantization
+from ..types import Floats, Logits, Split
+from .margins import ask
+from .scorers import Head, Runs, Table
+from .sweeping import Search, Subset, swept
+from .useful import Worth, by_class, by_removal, by_rows, first, worth
+
+Splice = Callable[[Builder, Var, Var], Var]
+"""Writes the head into a graph: features `[1, ...]` and masks `[B, n]` to logits `[B, C]`."""
+LEAST = 1e-12
+"""Added to probabilities before their logarithm is taken."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A predicate as it is asked of every picture: kind and number, and of which class (None: the one decided for)."""
+
+    kind: str
+    value: float
+    weighs: Literal["logit", "margin"]
+    target: int | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the search is made of: where features, units and logits are, and what the engine knows of the head.
+
+    At `point` units are selected, `removed` is what a removed one is there, `nothing` `[C]` the logits without any.
+    `effects` `[n, C]`: what one more of a unit adds, where that is so; `by_class` `[C + 1, n]`: the same, or a guess
+    at it, with the mean over classes, for the order. Units that add up otherwise are `additive`. `tried` of them are
+    removed once to order them, where nothing else tells. `ahead` probes go through the head at once.
+    """
+
+    split: Split
+    point: Split
+    logits: Logits
+    removed: NDArray[Any]
+    nothing: Floats
+    effects: Floats | None
+    by_class: Floats | None
+    additive: bool
+    tried: int
+    ahead: int
+    features_as: Quantization | None
+    logits_as: Quantization | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What comes out for `[N]` pictures: masks `[N, n]`, two flags `[N]`, and maps `[N, h, w]` over the grid."""
+
+    units: Var
+    sufficient: Var
+    minimal: Var
+    maps: Var
+
+
+def search_graph(op: Builder, plan: Plan, asked: Asked, splice: Splice) -> Answer:
+    """Write the search into a model whose tensors `plan` names."""
+    rows = logit_rows(op, plan)
+    constants = {name: op.constant(value) for name, value in known(plan).items()}
+
+    def picture(index: Var, _: list[Var]) -> Turn:
+        body = index.op
+        full = row(body.Gather(inside(body, rows), index)).shaped((1, plan.logits.classes))
+        search, nothing = posed(index, full, plan, asked, constants, splice)
+        found = swept(search, nothing)
+        scores = scattered(plan.split.count, found.units, found.weights)
+        mask = scattered(plan.split.count, found.units, 1.0)
+        drawn = grid_map(index, plan, found, scores)
+        always = body.constant(np.array(True))
+        return Turn(always, [], [mask, found.sufficient, found.minimal, drawn])
+
+    times = scalar(op.Shape(rows).slice(0, 0, 1))
+    return Answer(*loop(op, [], picture, times=times))
+
+
+def known(plan: Plan) -> dict[str, NDArray[Any]]:
+    """Return the constants of a model that all pictures share."""
+    named = {"nothing": plan.nothing[None], "effects": plan.effects, "by_class": plan.by_class}
+    return {name: np.asarray(value, np.float32) for name, value in named.items() if value is not None}
+
+
+def logit_rows(op: Builder, plan: Plan) -> Var:
+    """Return the logits `[N, C]` of the model itself as float32."""
+    logits = real(Var(op, plan.logits.tensor, "unknown"), plan.logits_as)
+    if plan.logits.holds == "probabilities":
+        logits = op.Log(logits + LEAST)
+    return logits.reshape([-1, plan.logits.classes])
+
+
+def real(value: Var, quantization: Quantization | None) -> Var:
+    """Return a tensor of a model as float32, dequantised where it holds integers."""
+    if quantization is None:
+        return value.cast("float32")
+    op = value.op
+    scale, zero = np.array(quantization.scale, np.float32), np.array(quantization.zero, quantization.dtype)
+    return op.node("DequantizeLinear", [value, op.constant(scale), op.constant(zero)], dtype="float32")
+
+
+def posed(
+    index: Var, full: Var, plan: Plan, asked: Asked, constants: dict[str, Var], splice: Splice
+) -> tuple[Search, Var]:
+    """Pose the search for one picture, and return the logits `[1, C]` without any unit."""
+    op = index.op
+    here = {name: inside(op, value) for name, value in constants.items()}
+    nothing = here["nothing"].shaped((1, plan.logits.classes))
+    target = scalar(op.ArgMax(full, axis=1, keepdims=0)) if asked.target is None else number(op, asked.target)
+    question = ask(asked.kind, asked.value, plan.logits.activation == "sigmoid", target, full)
+    at_point = op.Gather(Var(op, plan.point.tensor, plan.point.dtype), row(index))
+
+    def head(inner: Builder, masks: Var) -> Var:
+        return splice(inner, at_point, masks)
+
+    one = One(plan, here, strengths(at_point, plan), head)
+    scorer = one.scorer()
+    order = one.order(scorer, worth(question, nothing), full)
+    return Search(scorer, question, order, plan.split.count, asked.weighs), nothing
+
+
+@dataclass(frozen=True)
+class One:
+    """A picture at hand: how strong its units are `[n]`, and the head for masks of them."""
+
+    plan: Plan
+    constants: dict[str, Var]
+    strengths: Var
+    head: Head
+
+    def scorer(self) -> Table | Runs:
+        """Return what probes go through: sums where units add up, else runs of the head."""
+        plan, units, nothing = self.plan, self.plan.split.count, self.constants["nothing"]
+        if plan.effects is not None:
+            return Table(self.strengths, self.constants["effects"], nothing)
+        if not plan.additive:
+            return Runs(self.head, units, plan.ahead)
+        op = self.strengths.op
+        alone = self.head(op, op.constant(np.eye(units, dtype=np.float32))) - nothing
+        return Table(op.constant(np.ones(units, np.float32)), alone, nothing)
+
+    def order(self, scorer: Table | Runs, weighed: Worth, full: Var) -> Var:
+        """Return the units `[n]`, the most useful first, as `Problem.order` does."""
+        plan, units = self.plan, self.plan.split.count
+        if plan.by_class is not None:
+            return by_class(weighed, self.constants["by_class"], self.strengths, plan.logits.classes)
+        if isinstance(scorer, Table):
+            return first(by_rows(weighed, scorer.effects), units)
+
+        def costs(each: Var) -> Var:
+            op = each.op
+            gone = op.Equal(op.constant(np.arange(units)[None]), column(each))
+            masks = gone.where(0.0, op.constant(np.ones((1, units), np.float32)))
+            return by_rows(weighed, full - self.head(op, masks))
+
+        return by_removal(self.strengths, plan.tried, units, costs)
+
+
+def strengths(at_point: Var, plan: Plan) -> Var:
+    """Return how strong each unit is at the point `[n]`: what a channel is on average, how long others are."""
+    op, point = at_point.op, plan.point
+    values = at_point.cast("float32")
+    if point.units == "channel":
+        others = tuple(axis for axis in range(len(point.shape)) if axis != point.unit_axis)
+        without = np.broadcast_to(plan.removed, point.shape).mean(axis=others, dtype=np.float64)
+        mean = values.mean(others, keep=False) if others else values
+        return mean - op.value(without.astype(np.float32), "float32")
+    change = values - op.value(np.asarray(plan.removed, np.float32), "float32")
+    axes = tuple(axis for axis in range(len(point.shape)) if axis != point.unit_axis)
+    if point.units == "cell":
+        return sqrt((change * change).sum((0, point.unit_axis), keep=False)).reshape([-1])
+    tokens = [i for i in range(point.shape[point.unit_axis]) if i not in point.fixed]
+    return op.Gather(sqrt((change * change).sum(axes, keep=False)), op.ints(tokens))
+
+
+def grid_map(index: Var, plan: Plan, found: Subset, scores: Var) -> Var:
+    """Return the map `[h, w]`: ReLU(sum_u w_u F_u) of channels, of others their weights at their places."""
+    op, split = index.op, plan.split
+    if split.units != "channel":
+        return relu(scores).reshape(split.grid)
+    features = op.Gather(Var(op, split.tensor, split.dtype), index)
+    order = [split.unit_axis - 1, *(axis for axis in range(len(split.shape) - 1) if axis != split.unit_axis - 1)]
+    maps = real(features, plan.features_as).transpose(order).reshape([split.count, -1])
+    drawn = relu(row(found.weights) @ op.Gather(maps, found.units)).reshape(split.grid)
+    none = op.Equal(op.Size(found.units), number(op, 0))
+    return none.where(0.0, drawn)

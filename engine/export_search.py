@@ -1,0 +1,141 @@
+"""DD-CAM inside an exported model: what the engine knows of the head, as the search's graph needs it."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .embedded.search_graph import Asked, Plan, Splice, search_graph
+from .errors import CheckError, OptionError, PictureError
+from .find import find
+from .graph.build import Builder, Var, builder_for
+from .graph.cut import FEATURES, LOGITS, MASK
+from .graph.embed import LOWEST, MINIMAL, PREFIX, SUFFICIENT, UNITS, Enlarging, Output, embed, finished
+from .graph.load import read_graph
+from .graph.opset import raised_to
+from .graph.splice import Host, host, spliced
+from .head import batched_graph, masked, plain_head
+from .labels import find_label
+from .methods.dd_cam import from_found
+from .model import Model
+from .preserved import default_predicate, with_index
+from .problem import Problem
+from .runtime.session import Session
+from .search.gate import TOGETHER
+from .search.kinds import KINDS
+from .search.predicate import parse, require_fit
+from .types import Floats, Question
+
+SEARCH = "dd-cam"
+"""The search that can be put into a model; every other method there is a formula."""
+SEARCHABLE = ("apart", "whole head")
+"""Kinds of probes that a graph can make: units are selected, and the rest of the head is run."""
+
+
+def with_search(
+    model: Model, preserve: str | None, target: str | None, enlarging: Enlarging | None, metadata: Mapping[str, str]
+) -> bytes:
+    """Serialise a model with DD-CAM inside: a map, the mask of units, and whether they suffice and none can go.
+
+    Raises OptionError for a predicate or a head that has no graph, ModelError where the model cannot be written so.
+    """
+    opened = model.opened
+    plan, asked = plan_of(model), asked_of(model, preserve, target)
+    whole = raised_to(opened.graph.proto, LOWEST)
+    op = builder_for(whole, PREFIX)
+    found = search_graph(op, plan, asked, splice_of(model, host(whole.graph)))
+    outputs = [
+        finished(found.maps, plan.split.grid, enlarging),
+        Output(UNITS, found.units, (plan.split.count,)),
+        Output(SUFFICIENT, found.sufficient, ()),
+        Output(MINIMAL, found.minimal, ()),
+    ]
+    return embed(whole, op, outputs, opened.logits.tensor, metadata)
+
+
+def asked_of(model: Model, preserve: str | None, target: str | None) -> Asked:
+    logits, labels = model.opened.logits, model.opened.labels
+    text = default_predicate(model.opened, target) if preserve is None else with_index(preserve, labels)
+    require_fit(text, logits.classes, logits.activation)
+    kind, value = parse(text)
+    return Asked(kind, value, KINDS[kind].weighs, None if target is None else find_label(labels, target))
+
+
+def plan_of(model: Model) -> Plan:
+    """Say what the search is made of; OptionError for a head whose probes have no graph."""
+    split, probe, opened = model.split, model.probe, model.opened
+    if probe.kind not in SEARCHABLE:
+        raise OptionError(
+            f"expected a head of which units are selected, the search of this one runs by {probe.kind!r}, which has no "
+            "graph yet; export a method that is a graph, or explain with ddcam explain"
+        )
+    if split.units == "channel" and math.prod(split.shape) != split.count * math.prod(split.grid):
+        raise OptionError(f"expected maps over a grid at {split.tensor!r}, got the shape {list(split.shape)}")
+    quantized = model.head.quantized
+    return Plan(
+        split=split,
+        point=probe.point,
+        logits=opened.logits,
+        removed=np.zeros(()) if probe.removed is None else probe.removed,
+        nothing=model.logits_of_nothing,
+        effects=model.unit_effects,
+        by_class=model.effects_by_class,
+        additive=model.head_class[0] == "additive",
+        tried=model.removals,
+        ahead=TOGETHER if probe.batchable else 1,
+        features_as=quantized.get(split.tensor),
+        logits_as=quantized.get(opened.logits.tensor),
+    )
+
+
+def splice_of(model: Model, into: Host) -> Splice:
+    """Return what writes the masked head of a model into a graph."""
+    graph = read_graph(head_graph(model))
+    graph = raised_to(graph, LOWEST)
+
+    def splice(op: Builder, features: Var, masks: Var) -> Var:
+        names = spliced(op, graph.graph, {FEATURES: features, MASK: masks}, into)
+        return Var(op, names[LOGITS], "float32", (None, model.opened.logits.classes))
+
+    return splice
+
+
+def head_graph(model: Model) -> bytes:
+    """Serialise the masked head at the point where units are selected, for many masks where it takes them."""
+    opened, probe = model.opened, model.probe
+    if probe.batchable and opened.measured.batch_two is None:
+        return batched_graph(opened, probe.point, probe.removed)
+    return masked(plain_head(opened, probe.point), opened, probe.point, probe.removed)
+
+
+# ----- compared with the engine -----
+
+
+def compare_search(
+    session: Session, model: Model, inputs: NDArray[Any], preserve: str | None, target: str | None
+) -> tuple[Floats, bool]:
+    """Compare a search inside an exported model with the engine's; return the engine's map `[h, w]` for its subset.
+
+    And whether that is another subset than the engine's: then the engine's certificate decides. Raises CheckError.
+    """
+    units, sufficient, minimal = session.run({model.opened.picture.name: inputs}, [UNITS, SUFFICIENT, MINIMAL])
+    subset, flags = tuple(np.flatnonzero(units[0]).tolist()), (bool(sufficient[0]), bool(minimal[0]))
+    try:
+        problem = Problem(model, inputs, target=target, preserve=preserve, question=Question(search="sweep"))
+        found = find(problem)
+    except (OptionError, PictureError):  # this picture is not decided so: there is nothing to preserve
+        require(not subset and not any(flags), "a subset where there is nothing to preserve", subset)
+        return np.zeros(model.split.grid, np.float32), False
+    other = subset != found.subset
+    attribution = from_found(problem, replace(found, subset=subset), 0.0)
+    require(attribution.subset == subset, "a subset that the unfolded head does not certify", subset)
+    require(flags == (True, True), f"a certified subset and calls it sufficient, minimal = {flags}", subset)
+    return attribution.grid_map, other
+
+
+def require(holds: bool, what: str, subset: tuple[int, ...]) -> None:
+    if not holds:
+        raise CheckError(f"the exported model gives {what}: {len(subset)} units {list(subset)[:8]}; please report this")

@@ -1,0 +1,82 @@
+"""Put the nodes of one graph into another, on the tensors that are there, without what is computed there already."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import onnx
+from onnx import numpy_helper
+
+from ..errors import ModelError
+from .build import Builder, Var
+from .walk import subgraphs
+
+Weights = Mapping[tuple[int, tuple[int, ...], bytes], str]
+Identity = tuple[str, str, tuple[str, ...], tuple[bytes, ...]]
+
+
+@dataclass(frozen=True)
+class Host:
+    """The graph that others are put into: its weights by what they hold, its tensors by what computes them."""
+
+    weights: Weights
+    made: Mapping[Identity, Sequence[str]]
+
+
+def host(graph: onnx.GraphProto) -> Host:
+    """Read a graph that others are to be put into. Cost: its weights are read once."""
+    weights = {content(tensor): tensor.name for tensor in graph.initializer}
+    return Host(weights, {identity(node, list(node.input)): list(node.output) for node in graph.node})
+
+
+def spliced(op: Builder, added: onnx.GraphProto, feeds: Mapping[str, Var], into: Host) -> dict[str, str]:
+    """Append a graph's nodes under names of their own, its inputs fed by `feeds`; return the names of its tensors.
+
+    Nodes that the host has, on the same tensors and weights, are taken from there. Raises ModelError for a node with
+    a graph inside.
+    """
+    names = {name: value.name for name, value in feeds.items()} | {"": ""} | kept_weights(op, added, into)
+    for node in added.node:
+        if next(subgraphs(node), None) is not None:
+            raise ModelError(f"the explanation needs {node.op_type} {node.name!r}, which cannot be embedded")
+        inputs = [names[name] for name in node.input]
+        known = into.made.get(identity(node, inputs), [])
+        if len(known) == len(node.output):
+            names.update(zip(node.output, known, strict=True))
+            continue
+        names.update({name: f"{op.prefix}{name}" for name in node.output if name})
+        op.nodes.append(renamed(node, op.prefix, inputs, [names[name] for name in node.output]))
+    return names
+
+
+def kept_weights(op: Builder, graph: onnx.GraphProto, into: Host) -> dict[str, str]:
+    """Give every weight of a graph a name: the host's where that has the same numbers, else a new one."""
+    names = {}
+    for tensor in graph.initializer:
+        known = into.weights.get(content(tensor))
+        names[tensor.name] = known or f"{op.prefix}{tensor.name}"
+        if known is None:
+            copy = onnx.TensorProto()
+            copy.CopyFrom(tensor)
+            copy.name = names[tensor.name]
+            op.tensors[copy.name] = copy
+    return names
+
+
+def content(tensor: onnx.TensorProto) -> tuple[int, tuple[int, ...], bytes]:
+    digest = hashlib.sha256(numpy_helper.to_array(tensor).tobytes()).digest()
+    return tensor.data_type, tuple(tensor.dims), digest
+
+
+def identity(node: onnx.NodeProto, inputs: Sequence[str]) -> Identity:
+    """Say what a node computes: nodes of the same identity give the same."""
+    attributes = sorted((item.name, item.SerializeToString(deterministic=True)) for item in node.attribute)
+    return node.domain.replace("ai.onnx", ""), node.op_type, tuple(inputs), tuple(value for _, value in attributes)
+
+
+def renamed(node: onnx.NodeProto, prefix: str, inputs: Sequence[str], outputs: Sequence[str]) -> onnx.NodeProto:
+    other = onnx.NodeProto()
+    other.CopyFrom(node)
+    other.name = f"{prefix}{node.name}" if node.name else ""
+    other.input[:], other.output[:] = inputs, outputs
+    return other
