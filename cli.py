@@ -556,18 +556,24 @@ def gradient(model: Path, out: Path | None, **options: Any) -> None:
 @cli.command()
 @click.argument("model", type=path_type)
 @option("-o", "--out", type=path_type, metavar="FILE", show_default="NAME.explained.onnx", help="Where to write.")
-@option("--method", metavar="NAME", default="grad-cam", help="A method that is a graph, with options.")
+@option("--method", metavar="NAME", default="grad-cam", help="dd-cam, or a method that is a graph, with options.")
+@option("--preserve", metavar="PREDICATE", show_default="what fits the model", help="What dd-cam must keep.")
 @option("--target", metavar="CLASS", show_default="the class decided for", help="Class to explain: index or name.")
 @option("--map-size", "map_size", type=choices(*engine.SIZES), default="input",
         help="As large as the model input, or as fine as the features.")  # fmt: skip
 @flag("--force", help="Overwrite an earlier file.")
 @with_options(MODEL_OPTIONS)
 def export(model: Path, out: Path | None, **options: Any) -> None:
-    """Write MODEL with the output saliency_map, from plain ONNX operators, and the input explain, true by default."""
+    """Write MODEL with the output saliency_map, from plain ONNX operators, and the input explain, true by default.
+
+    dd-cam adds units (the mask), sufficient and minimal.
+    """
     if (known := engine.embedded(model)) is not None:
         say(f"{model} has the map of {known.method} inside already; nothing is written")
         return
-    asked = engine.Export(options.pop("method"), options.pop("target"), options.pop("map_size"))
+    asked = engine.Export(
+        options.pop("method"), options.pop("target"), options.pop("map_size"), options.pop("preserve")
+    )
     force, file = options.pop("force"), out or Path(f"{model.stem}.explained.onnx")
     found = engine.export(model, file, asked, wishes_of(options), replace=force)
     say(f"outputs are the model's within {found.outputs:.1g}, the map is {asked.method}'s within {found.maps:.1g}; "
@@ -579,11 +585,12 @@ def export(model: Path, out: Path | None, **options: Any) -> None:
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
 @with_options(MODEL_OPTIONS)
 def check(model: Path, images: tuple[str, ...], **options: Any) -> None:
-    """Compare the map inside an exported MODEL with the engine's on pictures."""
+    """Compare the explanation inside an exported MODEL with the engine's on pictures."""
     paths = find_images(images)
     found = engine.check_export(model, [open_image(path) for path in paths], wishes_of(options))
-    for path, off in zip(paths, found, strict=True):
-        say(f"{path.name}: the map is the engine's within {off:.1g}")
+    for path, (off, other) in zip(paths, found, strict=True):
+        near = ", for another subset, as well certified (a probe lies within rounding)" if other else ""
+        say(f"{path.name}: the map is the engine's within {off:.1g}{near}")
 
 
 FORM = option("--format", "form", type=choices("text", "json", "markdown", "guide"), default="text",

@@ -113,12 +113,14 @@ def check_export(path: str | Path, pictures: Sequence[Picture], wishes: Wishes) 
     OptionError for a model without an explanation, CheckError where something is too far off. Cost: that of `load`,
     and a few forwards a picture.
     """
-    metadata = read_model(path).metadata
-    asked = told_by(metadata)
+    whole = read_model(path)
+    asked = told_by(whole.metadata)
     if asked is None:
         raise OptionError(f"expected a model with an explanation inside, {path} has none; ddcam export makes one")
-    model = load(path, dataclasses.replace(wishes, output=metadata.get(METADATA[2]), units=asked.units or wishes.units))
-    method, session = exportable(asked), Session(serialised(model), without=model.opened.without)
+    model = load(
+        path, dataclasses.replace(wishes, output=whole.metadata[METADATA[2]], units=asked.units or wishes.units)
+    )
+    method, session = exportable(asked), Session(whole.proto.SerializeToString(), without=model.opened.without)
     prepared = (prepare(picture, model.opened.preprocessing, model.opened.picture)[0] for picture in pictures)
     return [compare(session, model, inputs, asked, method) for inputs in prepared]
 

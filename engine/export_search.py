@@ -8,16 +8,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .embedded.search_graph import Asked, Plan, Splice, search_graph
 from .errors import CheckError, OptionError, PictureError
 from .find import find
+from .graph.attention import Attention, find_attention
 from .graph.build import Builder, Var, builder_for
-from .graph.cut import FEATURES, LOGITS, MASK
+from .graph.cut import LOGITS, MASK, Part, extract
 from .graph.embed import LOWEST, MINIMAL, PREFIX, SUFFICIENT, UNITS, Enlarging, Output, embed, finished
+from .graph.fold import Reading, find_product, folded_head, rest_of
+from .graph.fold_attention import fold_attention
 from .graph.load import read_graph
 from .graph.opset import raised_to
 from .graph.splice import Host, host, spliced
 from .head import batched_graph, masked, plain_head
+from .ingraph.heads import Fixed, Head, Run, attending, multiplying, selecting
+from .ingraph.search_graph import Asked, Plan, Splice, search_graph
 from .labels import find_label
 from .methods.dd_cam import from_found
 from .model import Model
@@ -31,8 +35,6 @@ from .types import Floats, Question
 
 SEARCH = "dd-cam"
 """The search that can be put into a model; every other method there is a formula."""
-SEARCHABLE = ("apart", "whole head")
-"""Kinds of probes that a graph can make: units are selected, and the rest of the head is run."""
 
 
 def with_search(
@@ -43,10 +45,10 @@ def with_search(
     Raises OptionError for a predicate or a head that has no graph, ModelError where the model cannot be written so.
     """
     opened = model.opened
-    plan, asked = plan_of(model), asked_of(model, preserve, target)
     whole = raised_to(opened.graph.proto, LOWEST)
-    op = builder_for(whole, PREFIX)
-    found = search_graph(op, plan, asked, splice_of(model, host(whole.graph)))
+    op, into = builder_for(whole, PREFIX), host(whole.graph)
+    plan, asked = plan_of(model, into), asked_of(model, preserve, target)
+    found = search_graph(op, plan, asked, splice_of(model, plan.head, into))
     outputs = [
         finished(found.maps, plan.split.grid, enlarging),
         Output(UNITS, found.units, (plan.split.count,)),
@@ -64,40 +66,71 @@ def asked_of(model: Model, preserve: str | None, target: str | None) -> Asked:
     return Asked(kind, value, KINDS[kind].weighs, None if target is None else find_label(labels, target))
 
 
-def plan_of(model: Model) -> Plan:
+def plan_of(model: Model, into: Host) -> Plan:
     """Say what the search is made of; OptionError for a head whose probes have no graph."""
-    split, probe, opened = model.split, model.probe, model.opened
-    if probe.kind not in SEARCHABLE:
-        raise OptionError(
-            f"expected a head of which units are selected, the search of this one runs by {probe.kind!r}, which has no "
-            "graph yet; export a method that is a graph, or explain with ddcam explain"
-        )
+    split, quantized = model.split, model.head.quantized
     if split.units == "channel" and math.prod(split.shape) != split.count * math.prod(split.grid):
         raise OptionError(f"expected maps over a grid at {split.tensor!r}, got the shape {list(split.shape)}")
-    quantized = model.head.quantized
     return Plan(
         split=split,
-        point=probe.point,
-        logits=opened.logits,
-        removed=np.zeros(()) if probe.removed is None else probe.removed,
+        logits=model.opened.logits,
+        head=head_of(model, into),
         nothing=model.logits_of_nothing,
         effects=model.unit_effects,
         by_class=model.effects_by_class,
         additive=model.head_class[0] == "additive",
         tried=model.removals,
-        ahead=TOGETHER if probe.batchable else 1,
+        ahead=TOGETHER if model.probe.batchable else 1,
         features_as=quantized.get(split.tensor),
-        logits_as=quantized.get(opened.logits.tensor),
+        logits_as=quantized.get(model.opened.logits.tensor),
     )
 
 
-def splice_of(model: Model, into: Host) -> Splice:
-    """Return what writes the masked head of a model into a graph."""
-    graph = read_graph(head_graph(model))
-    graph = raised_to(graph, LOWEST)
+def head_of(model: Model, into: Host) -> Head:
+    """Return the head as a graph runs it, as the model's probes go."""
+    opened, probe, split = model.opened, model.probe, model.split
+    proto, measured = opened.graph.proto, opened.measured
+    removed = np.zeros(()) if probe.removed is None else probe.removed
+    reading = Reading(opened.logits, model.head.quantized.get(opened.logits.tensor))
+    match probe.kind:
+        case "apart" | "whole head":
+            return selecting(probe.point, removed, head_graph(model))
+        case "folded":
+            product = find_product(proto.graph, probe.point, measured)
+            assert product is not None
+            behind = rest_of(proto, measured, product.output, opened.logits.tensor)
+            return multiplying(probe.point, removed, product, folded_head(behind, product, reading))
+        case "attention":
+            attention = find_attention(proto.graph, split, opened.logits.tensor, measured.values)
+            assert attention is not None
+            content = fold_attention(proto, attention, split, opened.logits, measured.values)
+            width = measured.values[attention.values].shape[-1]
+            return attending(split, attention, width, running(model, attention, into), content)
+    raise OptionError(
+        f"expected units inside the model, those of this search are selected in front of it ({probe.kind}), which "
+        "would run the model once a probe; explain with ddcam explain, or export a method that is a formula"
+    )
 
-    def splice(op: Builder, features: Var, masks: Var) -> Var:
-        names = spliced(op, graph.graph, {FEATURES: features, MASK: masks}, into)
+
+def running(model: Model, found: Attention, into: Host) -> Run:
+    """Return what writes the way from the split to what an attention reads."""
+    opened, split = model.opened, model.split
+    names = tuple(name for name in (found.scores, found.values, *found.sides) if name != split.tensor)
+    graph = raised_to(extract(opened.graph.proto, opened.measured, Part(split.tensor, names)), LOWEST).graph
+
+    def run(x: Var) -> Mapping[str, Var]:
+        made = spliced(x.op, graph, {split.tensor: x}, into)
+        return {split.tensor: x} | {name: Var(x.op, made[name], "float32") for name in names}
+
+    return run
+
+
+def splice_of(model: Model, head: Head, into: Host) -> Splice:
+    """Return what writes the masked head of a model into a graph."""
+    graph = raised_to(read_graph(head.content), LOWEST).graph
+
+    def splice(op: Builder, fixed: Fixed, masks: Var) -> Var:
+        names = spliced(op, graph, {**fixed, MASK: masks}, into)
         return Var(op, names[LOGITS], "float32", (None, model.opened.logits.classes))
 
     return splice

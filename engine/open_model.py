@@ -13,6 +13,7 @@ from .chosen import LISTED, Chosen, ChosenBox, ChosenRegion
 from .errors import ModelError
 from .graph.chosen import FOUND, REGION, with_box, with_region
 from .graph.cut import expose
+from .graph.embed import plain
 from .graph.forms import read_input, with_maps
 from .graph.hold import hold
 from .graph.interface import find_logits, find_rescaling
@@ -89,7 +90,7 @@ def open_model(
 
 def open_ends(path: str | Path, wishes: Wishes, *, whole: bool) -> Ends:
     """Read a model file and choose the preprocessing; by default of the `whole` picture where places matter."""
-    graph, picture = read_input(hold(read_model(path), wishes.hold), wishes)
+    graph, picture = read_input(hold(plain(read_model(path)), wishes.hold), wishes)
     if whole and picture.form != "picture":
         raise ModelError(f"boxes and regions are parts of pictures, and {picture.name!r} takes a {picture.form}")
     config = config_beside(Path(path))

@@ -16,7 +16,7 @@ LAYERS = [
     {"engine/reading.py"},
     {"engine/autodiff", "engine/saliency.py", "engine/baseline.py", "engine/superpixels.py", "engine/total_indices.py"},
     {"engine/check.py", "engine/slopes.py"},
-    {"engine/open_model.py", "engine/embedded"},
+    {"engine/open_model.py", "engine/ingraph"},
     {"engine/head.py", "engine/detector.py", "engine/region.py", "engine/preserved.py"},
     {"engine/whole.py", "engine/centring.py"},
     {"engine/plausible.py"},

@@ -1,7 +1,8 @@
 """Put an explanation into the model that it explains: outputs more, which an input switches off."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -10,10 +11,11 @@ from onnx import helper, numpy_helper
 
 from ..errors import ModelError
 from .build import Builder, Var, builder_for
-from .load import opset, valid_bytes
+from .load import Graph, opset, valid_bytes
 from .loops import info
 from .opset import raised
 from .splice import host, spliced
+from .walk import reads
 
 MAP, UNITS, SUFFICIENT, MINIMAL = "saliency_map", "units", "sufficient", "minimal"
 """Names of the outputs that an embedded explanation adds; the last three are those of a search."""
@@ -24,6 +26,8 @@ LOWEST = 13
 IR = 8
 """From this version of the format on the operator sets that gradients need are valid."""
 PREFIX = "ddcam_map_"
+METHOD = "ddcam_method"
+"""The metadata that tells an exported file."""
 Enlarging = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Down `[H, h]` and across `[W, w]`, which bring a map over the grid to the size of the model input."""
 
@@ -101,6 +105,31 @@ def embed(
     explained.ir_version = max(explained.ir_version, IR)
     helper.set_model_props(explained, {p.key: p.value for p in model.metadata_props} | dict(metadata))
     return valid_bytes(explained, "the model with its explanation")
+
+
+def plain(graph: Graph) -> Graph:
+    """Return a model without the explanation that was put into it, which is no part of what is explained."""
+    proto = graph.proto
+    switches = [node for node in proto.graph.node if node.op_type == "If" and list(node.input) == [EXPLAIN]]
+    if METHOD not in graph.metadata or not switches:
+        return graph
+    left = onnx.ModelProto()
+    left.CopyFrom(proto)
+    added = {EXPLAIN, *(name for node in switches for name in node.output)}
+    keep(left.graph.node, lambda node: not added.intersection(node.output))
+    used = {name for node in left.graph.node for name in reads(node)}
+    keep(left.graph.initializer, lambda tensor: tensor.name in used)
+    for values in (left.graph.input, left.graph.output):
+        keep(values, lambda value: value.name not in added)
+    note = f"the explanation inside ({graph.metadata[METHOD]}) is left out; it is no part of what is explained"
+    return replace(graph, proto=left, notes=(*graph.notes, note))
+
+
+def keep(items: Any, holds: Callable[[Any], bool]) -> None:
+    """Keep those of a protobuf's items for which a condition holds."""
+    kept = [item for item in items if holds(item)]
+    del items[:]
+    items.extend(kept)
 
 
 def require_free_names(graph: onnx.GraphProto, wanted: Sequence[str]) -> None:

@@ -89,5 +89,7 @@ def length(value: Var) -> Var:
 def scattered(count: int, places: Var, values: Var | float) -> Var:
     """Return `[count]` float32, 0 but for values at some places `[k]`."""
     op = places.op
-    values = values if isinstance(values, Var) else op.Expand(op.constant(np.array([values], np.float32)), op.Shape(places))
+    values = (
+        values if isinstance(values, Var) else op.Expand(op.constant(np.array([values], np.float32)), op.Shape(places))
+    )
     return op.ScatterElements(op.constant(np.zeros(count, np.float32)), places, values, axis=0)

@@ -35,7 +35,8 @@ def spliced(op: Builder, added: onnx.GraphProto, feeds: Mapping[str, Var], into:
     Nodes that the host has, on the same tensors and weights, are taken from there. Raises ModelError for a node with
     a graph inside.
     """
-    names = {name: value.name for name, value in feeds.items()} | {"": ""} | kept_weights(op, added, into)
+    prefix = f"{op.name('part')}_"
+    names = {name: value.name for name, value in feeds.items()} | {"": ""} | kept_weights(op, prefix, added, into)
     for node in added.node:
         if next(subgraphs(node), None) is not None:
             raise ModelError(f"the explanation needs {node.op_type} {node.name!r}, which cannot be embedded")
@@ -44,17 +45,17 @@ def spliced(op: Builder, added: onnx.GraphProto, feeds: Mapping[str, Var], into:
         if len(known) == len(node.output):
             names.update(zip(node.output, known, strict=True))
             continue
-        names.update({name: f"{op.prefix}{name}" for name in node.output if name})
-        op.nodes.append(renamed(node, op.prefix, inputs, [names[name] for name in node.output]))
+        names.update({name: f"{prefix}{name}" for name in node.output if name})
+        op.nodes.append(renamed(node, prefix, inputs, [names[name] for name in node.output]))
     return names
 
 
-def kept_weights(op: Builder, graph: onnx.GraphProto, into: Host) -> dict[str, str]:
+def kept_weights(op: Builder, prefix: str, graph: onnx.GraphProto, into: Host) -> dict[str, str]:
     """Give every weight of a graph a name: the host's where that has the same numbers, else a new one."""
     names = {}
     for tensor in graph.initializer:
         known = into.weights.get(content(tensor))
-        names[tensor.name] = known or f"{op.prefix}{tensor.name}"
+        names[tensor.name] = known or f"{prefix}{tensor.name}"
         if known is None:
             copy = onnx.TensorProto()
             copy.CopyFrom(tensor)

@@ -138,7 +138,7 @@ def test_any_operator_set_layout_and_precision(how: dict[str, Any], method: str,
 def test_an_exported_model_is_compared_with_the_engine_again(tmp_path: Path) -> None:
     file = written("cnn_interacting", Export("layer-cam", target="three"), tmp_path)
     pictures = [ddcam.open_image(path) for path in demo_pictures()]
-    assert max(check_export(file, pictures, Wishes())) < 1e-4
+    assert max(off for off, _ in check_export(file, pictures, Wishes())) < 1e-4
 
     proto = onnx.load(file)
     made = branch(proto)
@@ -155,7 +155,10 @@ def test_an_exported_model_is_compared_with_the_engine_again(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        (Export("dd-cam"), "expected a method that is a graph, dd-cam is computed outside of one; take grad-cam"),
+        (Export("rise"), "expected a method that is a graph, rise is computed outside of one; take dd-cam, grad-cam"),
+        (Export("grad-cam", preserve="top1"), "expected no predicate for grad-cam"),
+        (Export("dd-cam", preserve="topk:10"), "topk can only be lost with more than 10 classes"),
+        (Export("dd-cam", preserve="nonsense"), "unknown predicate 'nonsense'"),
         (Export("nonsense"), "nonsense"),
         (Export("grad-cam", size="huge"), "expected the size input or grid, got 'huge'"),
         (Export("grad-cam", target="elephant"), "elephant"),

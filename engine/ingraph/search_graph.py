@@ -7,17 +7,18 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..graph.build import Builder, Var, relu, sqrt
+from ..graph.build import Builder, Var, relu
 from ..graph.loops import Turn, column, inside, loop, number, row, scalar, scattered
 from ..graph.quantization import Quantization
 from ..types import Floats, Logits, Split
+from .heads import Fixed, Head
 from .margins import ask
-from .scorers import Head, Runs, Table
+from .scorers import Run, Runs, Table
 from .sweeping import Search, Subset, swept
 from .useful import Worth, by_class, by_removal, by_rows, first, worth
 
-Splice = Callable[[Builder, Var, Var], Var]
-"""Writes the head into a graph: features `[1, ...]` and masks `[B, n]` to logits `[B, C]`."""
+Splice = Callable[[Builder, Fixed, Var], Var]
+"""Writes the head into a graph: what a picture fixes and masks `[B, n]` to logits `[B, C]`."""
 LEAST = 1e-12
 """Added to probabilities before their logarithm is taken."""
 
@@ -34,18 +35,17 @@ class Asked:
 
 @dataclass(frozen=True)
 class Plan:
-    """What the search is made of: where features, units and logits are, and what the engine knows of the head.
+    """What the search is made of: where features and logits are, and what the engine knows of the head.
 
-    At `point` units are selected, `removed` is what a removed one is there, `nothing` `[C]` the logits without any.
+    `nothing` `[C]` are the logits without any unit.
     `effects` `[n, C]`: what one more of a unit adds, where that is so; `by_class` `[C + 1, n]`: the same, or a guess
     at it, with the mean over classes, for the order. Units that add up otherwise are `additive`. `tried` of them are
     removed once to order them, where nothing else tells. `ahead` probes go through the head at once.
     """
 
     split: Split
-    point: Split
     logits: Logits
-    removed: NDArray[Any]
+    head: Head
     nothing: Floats
     effects: Floats | None
     by_class: Floats | None
@@ -115,15 +115,13 @@ def posed(
     """Pose the search for one picture, and return the logits `[1, C]` without any unit."""
     op = index.op
     here = {name: inside(op, value) for name, value in constants.items()}
-    nothing = here["nothing"].shaped((1, plan.logits.classes))
     target = scalar(op.ArgMax(full, axis=1, keepdims=0)) if asked.target is None else number(op, asked.target)
     question = ask(asked.kind, asked.value, plan.logits.activation == "sigmoid", target, full)
-    at_point = op.Gather(Var(op, plan.point.tensor, plan.point.dtype), row(index))
-
-    def head(inner: Builder, masks: Var) -> Var:
-        return splice(inner, at_point, masks)
-
-    one = One(plan, here, strengths(at_point, plan), head)
+    fixed = plan.head.prepare(op.Gather(Var(op, plan.head.source, plan.head.dtype), row(index)))
+    if plan.split.fixed:  # tokens that stay make of nothing something of the picture's own
+        here["nothing"] = splice(op, fixed, op.constant(np.zeros((1, plan.split.count), np.float32)))
+    nothing = here["nothing"].shaped((1, plan.logits.classes))
+    one = One(plan, here, plan.head.strengths(fixed), lambda inner, masks: splice(inner, fixed, masks))
     scorer = one.scorer()
     order = one.order(scorer, worth(question, nothing), full)
     return Search(scorer, question, order, plan.split.count, asked.weighs), nothing
@@ -136,7 +134,7 @@ class One:
     plan: Plan
     constants: dict[str, Var]
     strengths: Var
-    head: Head
+    head: Run
 
     def scorer(self) -> Table | Runs:
         """Return what probes go through: sums where units add up, else runs of the head."""
@@ -164,23 +162,6 @@ class One:
             return by_rows(weighed, full - self.head(op, masks))
 
         return by_removal(self.strengths, plan.tried, units, costs)
-
-
-def strengths(at_point: Var, plan: Plan) -> Var:
-    """Return how strong each unit is at the point `[n]`: what a channel is on average, how long others are."""
-    op, point = at_point.op, plan.point
-    values = at_point.cast("float32")
-    if point.units == "channel":
-        others = tuple(axis for axis in range(len(point.shape)) if axis != point.unit_axis)
-        without = np.broadcast_to(plan.removed, point.shape).mean(axis=others, dtype=np.float64)
-        mean = values.mean(others, keep=False) if others else values
-        return mean - op.value(without.astype(np.float32), "float32")
-    change = values - op.value(np.asarray(plan.removed, np.float32), "float32")
-    axes = tuple(axis for axis in range(len(point.shape)) if axis != point.unit_axis)
-    if point.units == "cell":
-        return sqrt((change * change).sum((0, point.unit_axis), keep=False)).reshape([-1])
-    tokens = [i for i in range(point.shape[point.unit_axis]) if i not in point.fixed]
-    return op.Gather(sqrt((change * change).sum(axes, keep=False)), op.ints(tokens))
 
 
 def grid_map(index: Var, plan: Plan, found: Subset, scores: Var) -> Var:

@@ -8,7 +8,7 @@ import numpy as np
 from ..graph.build import Builder, Var
 from ..graph.loops import column, inside, row, scattered
 
-Head = Callable[[Builder, Var], Var]
+Run = Callable[[Builder, Var], Var]
 """Writes the head into a graph: masks `[B, n]` to logits `[B, C]`."""
 
 
@@ -41,7 +41,7 @@ class Table:
 class Runs:
     """Units interact: every probe is a run of the head, `ahead` of them at a time."""
 
-    head: Head
+    head: Run
     units: int
     ahead: int
 
