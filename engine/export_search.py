@@ -18,8 +18,8 @@ from .graph.fold import Reading, find_product, folded_head, rest_of
 from .graph.fold_attention import fold_attention
 from .graph.load import read_graph
 from .graph.opset import raised_to
-from .graph.splice import Host, host, spliced
-from .head import batched_graph, masked, plain_head
+from .graph.splice import Host, host, spliced, weights_shaped
+from .head import SAME, batched_graph, masked, plain_head
 from .ingraph.heads import Fixed, Head, Run, attending, multiplying, selecting
 from .ingraph.search_graph import Asked, Plan, Splice, search_graph
 from .labels import find_label
@@ -47,15 +47,16 @@ def with_search(
     opened = model.opened
     whole = raised_to(opened.graph.proto, LOWEST)
     op, into = builder_for(whole, PREFIX), host(whole.graph)
+    always = Builder(f"{op.prefix}always_", op.opset)
     plan, asked = plan_of(model, into), asked_of(model, preserve, target)
-    found = search_graph(op, plan, asked, splice_of(model, plan.head, into))
+    found = search_graph(op, always, plan, asked, splice_of(model, plan.head, into), into)
     outputs = [
         finished(found.maps, plan.split.grid, enlarging),
         Output(UNITS, found.units, (plan.split.count,)),
         Output(SUFFICIENT, found.sufficient, ()),
         Output(MINIMAL, found.minimal, ()),
     ]
-    return embed(whole, op, outputs, opened.logits.tensor, metadata)
+    return embed(whole, (always, op), outputs, opened.logits.tensor, metadata)
 
 
 def asked_of(model: Model, preserve: str | None, target: str | None) -> Asked:
@@ -68,7 +69,7 @@ def asked_of(model: Model, preserve: str | None, target: str | None) -> Asked:
 
 def plan_of(model: Model, into: Host) -> Plan:
     """Say what the search is made of; OptionError for a head whose probes have no graph."""
-    split, quantized = model.split, model.head.quantized
+    split, quantized, known = model.split, model.head.quantized, model.effects_by_class
     if split.units == "channel" and math.prod(split.shape) != split.count * math.prod(split.grid):
         raise OptionError(f"expected maps over a grid at {split.tensor!r}, got the shape {list(split.shape)}")
     return Plan(
@@ -76,14 +77,23 @@ def plan_of(model: Model, into: Host) -> Plan:
         logits=model.opened.logits,
         head=head_of(model, into),
         nothing=model.logits_of_nothing,
-        effects=model.unit_effects,
-        by_class=model.effects_by_class,
+        effects=None if known is None else as_weight(model, known[:-1]),
+        mean=None if known is None else known[-1],
         additive=model.head_class[0] == "additive",
         tried=model.removals,
         ahead=TOGETHER if model.probe.batchable else 1,
         features_as=quantized.get(split.tensor),
         logits_as=quantized.get(model.opened.logits.tensor),
     )
+
+
+def as_weight(model: Model, effects: Floats) -> Floats:
+    """Return effects `[C, n]` as the model's own weight where that is the same but for rounding, to be stored once."""
+    allowed = SAME * float(np.abs(effects).max(initial=0))
+    for weight in weights_shaped(model.opened.graph.proto, effects.shape):
+        if float(np.abs(weight - effects).max(initial=0)) <= allowed:
+            return weight
+    return effects
 
 
 def head_of(model: Model, into: Host) -> Head:

@@ -83,24 +83,37 @@ def with_formula(proto: onnx.ModelProto, graph: MapGraph, shown: Explained, meta
     fed = {graph.source: Var(op, graph.source, graph.dtype).cast("float32"), graph.target: one_hot(shown, op)}
     names = spliced(op, added.graph, fed, host(model.graph))
     result = Var(op, names[graph.result], "float32", (None, *graph.grid))
-    return embed(model, op, [finished(result, graph.grid, shown.enlarging)], shown.logits, metadata)
+    return embed(
+        model,
+        (Builder(f"{op.prefix}always_", op.opset), op),
+        [finished(result, graph.grid, shown.enlarging)],
+        shown.logits,
+        metadata,
+    )
 
 
 def embed(
-    model: onnx.ModelProto, on: Builder, outputs: Sequence[Output], logits: str, metadata: Mapping[str, str]
+    model: onnx.ModelProto,
+    made: tuple[Builder, Builder],
+    outputs: Sequence[Output],
+    logits: str,
+    metadata: Mapping[str, str],
 ) -> bytes:
-    """Serialise a model with outputs that `on` holds the nodes of, and with the input EXPLAIN, a bool.
+    """Serialise a model with outputs more, and with the input EXPLAIN, a bool.
 
-    EXPLAIN is true by default. Where it is false nothing is computed, and zeros of their shapes come out; `logits` is
-    a tensor `[N, ...]` of the model. Raises ModelError where names clash.
+    `made` hold nodes that depend on no picture, and those that run where EXPLAIN is true. It is so by default; where
+    it is false nothing is computed, and zeros of their shapes come out. `logits` is a tensor `[N, ...]` of the model.
+    Raises ModelError where names clash.
     """
     require_free_names(model.graph, [output.name for output in outputs])
+    always, on = made
     off = Builder(f"{on.prefix}off_", on.opset)
     nothing = [zeros(output, logits, off) for output in outputs]
     explained = onnx.ModelProto()
     explained.CopyFrom(model)
+    explained.graph.node.extend(always.nodes)
     add(explained.graph, branch(on, [output.value for output in outputs]), branch(off, nothing), outputs)
-    for op in (on, off):
+    for op in (always, on, off):
         explained.graph.initializer.extend(op.tensors.values())
     explained.ir_version = max(explained.ir_version, IR)
     helper.set_model_props(explained, {p.key: p.value for p in model.metadata_props} | dict(metadata))
@@ -116,11 +129,12 @@ def plain(graph: Graph) -> Graph:
     left = onnx.ModelProto()
     left.CopyFrom(proto)
     added = {EXPLAIN, *(name for node in switches for name in node.output)}
-    keep(left.graph.node, lambda node: not added.intersection(node.output))
-    used = {name for node in left.graph.node for name in reads(node)}
-    keep(left.graph.initializer, lambda tensor: tensor.name in used)
     for values in (left.graph.input, left.graph.output):
         keep(values, lambda value: value.name not in added)
+    keep(left.graph.node, lambda node: not added.intersection(node.output))
+    used = {value.name for value in left.graph.output} | {name for node in left.graph.node for name in reads(node)}
+    keep(left.graph.node, lambda node: used.intersection(node.output) or not node.output[0].startswith(PREFIX))
+    keep(left.graph.initializer, lambda tensor: tensor.name in used)
     note = f"the explanation inside ({graph.metadata[METHOD]}) is left out; it is no part of what is explained"
     return replace(graph, proto=left, notes=(*graph.notes, note))
 

@@ -1,17 +1,21 @@
 """Put the nodes of one graph into another, on the tensors that are there, without what is computed there already."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from ..errors import ModelError
 from .build import Builder, Var
 from .walk import subgraphs
 
-Weights = Mapping[tuple[int, tuple[int, ...], bytes], str]
+Content = tuple[str, tuple[int, ...], bytes]
+Weights = Mapping[Content, str]
 Identity = tuple[str, str, tuple[str, ...], tuple[bytes, ...]]
 
 
@@ -64,9 +68,13 @@ def kept_weights(op: Builder, prefix: str, graph: onnx.GraphProto, into: Host) -
     return names
 
 
-def content(tensor: onnx.TensorProto) -> tuple[int, tuple[int, ...], bytes]:
-    digest = hashlib.sha256(numpy_helper.to_array(tensor).tobytes()).digest()
-    return tensor.data_type, tuple(tensor.dims), digest
+def content(tensor: onnx.TensorProto) -> Content:
+    return content_of(numpy_helper.to_array(tensor))
+
+
+def content_of(array: NDArray[Any]) -> Content:
+    """Say what a weight holds: two of the same content can be one."""
+    return array.dtype.str, array.shape, hashlib.sha256(np.ascontiguousarray(array).tobytes()).digest()
 
 
 def identity(node: onnx.NodeProto, inputs: Sequence[str]) -> Identity:
@@ -81,3 +89,11 @@ def renamed(node: onnx.NodeProto, prefix: str, inputs: Sequence[str], outputs: S
     other.name = f"{prefix}{node.name}" if node.name else ""
     other.input[:], other.output[:] = inputs, outputs
     return other
+
+
+def weights_shaped(proto: onnx.ModelProto, shape: tuple[int, int]) -> Iterator[NDArray[np.float32]]:
+    """Yield the float32 weights of a shape, and those of the transposed one turned."""
+    for tensor in proto.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT and tuple(tensor.dims) in (shape, shape[::-1]):
+            array = numpy_helper.to_array(tensor)
+            yield array if array.shape == shape else array.T

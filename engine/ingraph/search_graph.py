@@ -1,19 +1,19 @@
 """DD-CAM as part of a model: a loop over the pictures of a batch, in each the search, its certificate and its map."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..graph.build import Builder, Var, relu
 from ..graph.loops import Turn, column, inside, loop, number, row, scalar, scattered
 from ..graph.quantization import Quantization
+from ..graph.splice import Host, content_of
 from ..types import Floats, Logits, Split
 from .heads import Fixed, Head
 from .margins import ask
-from .scorers import Run, Runs, Table
+from .scorers import Run, Runs, Scorer, Table
 from .sweeping import Search, Subset, swept
 from .useful import Worth, by_class, by_removal, by_rows, first, worth
 
@@ -38,9 +38,9 @@ class Plan:
     """What the search is made of: where features and logits are, and what the engine knows of the head.
 
     `nothing` `[C]` are the logits without any unit.
-    `effects` `[n, C]`: what one more of a unit adds, where that is so; `by_class` `[C + 1, n]`: the same, or a guess
-    at it, with the mean over classes, for the order. Units that add up otherwise are `additive`. `tried` of them are
-    removed once to order them, where nothing else tells. `ahead` probes go through the head at once.
+    `effects` `[C, n]`: what one more of a unit adds to each class, and in the `mean`, or a guess at it, which serves
+    the order alone; where units are `additive`, effects are no guess. `tried` of them are removed once to order them,
+    where nothing else tells. `ahead` probes go through the head at once.
     """
 
     split: Split
@@ -48,7 +48,7 @@ class Plan:
     head: Head
     nothing: Floats
     effects: Floats | None
-    by_class: Floats | None
+    mean: Floats | None
     additive: bool
     tried: int
     ahead: int
@@ -66,15 +66,19 @@ class Answer:
     maps: Var
 
 
-def search_graph(op: Builder, plan: Plan, asked: Asked, splice: Splice) -> Answer:
-    """Write the search into a model whose tensors `plan` names."""
+def search_graph(op: Builder, always: Builder, plan: Plan, asked: Asked, splice: Splice, into: Host) -> Answer:
+    """Write the search into a model whose tensors `plan` names; `always` takes what depends on no picture."""
     rows = logit_rows(op, plan)
-    constants = {name: op.constant(value) for name, value in known(plan).items()}
+    shared = Shared(
+        op.constant(np.asarray(plan.nothing[None], np.float32)),
+        None if plan.effects is None else effects_of(always, plan.effects, into),
+        None if plan.mean is None else op.constant(plan.mean),
+    )
 
     def picture(index: Var, _: list[Var]) -> Turn:
         body = index.op
         full = row(body.Gather(inside(body, rows), index)).shaped((1, plan.logits.classes))
-        search, nothing = posed(index, full, plan, asked, constants, splice)
+        search, nothing = posed(index, full, plan, asked, shared, splice)
         found = swept(search, nothing)
         scores = scattered(plan.split.count, found.units, found.weights)
         mask = scattered(plan.split.count, found.units, 1.0)
@@ -86,10 +90,27 @@ def search_graph(op: Builder, plan: Plan, asked: Asked, splice: Splice) -> Answe
     return Answer(*loop(op, [], picture, times=times))
 
 
-def known(plan: Plan) -> dict[str, NDArray[Any]]:
-    """Return the constants of a model that all pictures share."""
-    named = {"nothing": plan.nothing[None], "effects": plan.effects, "by_class": plan.by_class}
-    return {name: np.asarray(value, np.float32) for name, value in named.items() if value is not None}
+@dataclass(frozen=True)
+class Shared:
+    """Constants that all pictures share."""
+
+    nothing: Var
+    effects: Var | None
+    mean: Var | None
+
+
+def effects_of(op: Builder, values: Floats, into: Host) -> Var:
+    """Return effects `[n, C]` from `[C, n]`: as a weight of the model, where it holds them, else as a constant.
+
+    A weight that lies the other way is turned by a node that reads no picture: runtimes do that once, when the model
+    is loaded, and the file need not hold it twice.
+    """
+    turned = np.ascontiguousarray(values.T)
+    if (name := into.weights.get(content_of(turned))) is not None:
+        return Var(op, name, "float32", turned.shape)
+    if (name := into.weights.get(content_of(values))) is not None:
+        return Var(op, name, "float32", values.shape).transpose([1, 0])
+    return op.constant(turned)
 
 
 def logit_rows(op: Builder, plan: Plan) -> Var:
@@ -109,19 +130,22 @@ def real(value: Var, quantization: Quantization | None) -> Var:
     return op.node("DequantizeLinear", [value, op.constant(scale), op.constant(zero)], dtype="float32")
 
 
-def posed(
-    index: Var, full: Var, plan: Plan, asked: Asked, constants: dict[str, Var], splice: Splice
-) -> tuple[Search, Var]:
+def posed(index: Var, full: Var, plan: Plan, asked: Asked, shared: Shared, splice: Splice) -> tuple[Search, Var]:
     """Pose the search for one picture, and return the logits `[1, C]` without any unit."""
     op = index.op
-    here = {name: inside(op, value) for name, value in constants.items()}
     target = scalar(op.ArgMax(full, axis=1, keepdims=0)) if asked.target is None else number(op, asked.target)
     question = ask(asked.kind, asked.value, plan.logits.activation == "sigmoid", target, full)
     fixed = plan.head.prepare(op.Gather(Var(op, plan.head.source, plan.head.dtype), row(index)))
+    nothing = inside(op, shared.nothing)
     if plan.split.fixed:  # tokens that stay make of nothing something of the picture's own
-        here["nothing"] = splice(op, fixed, op.constant(np.zeros((1, plan.split.count), np.float32)))
-    nothing = here["nothing"].shaped((1, plan.logits.classes))
-    one = One(plan, here, plan.head.strengths(fixed), lambda inner, masks: splice(inner, fixed, masks))
+        nothing = splice(op, fixed, op.constant(np.zeros((1, plan.split.count), np.float32)))
+    nothing = nothing.shaped((1, plan.logits.classes))
+    one = One(
+        plan,
+        replace(shared, nothing=nothing),
+        plan.head.strengths(fixed),
+        lambda inner, masks: splice(inner, fixed, masks),
+    )
     scorer = one.scorer()
     order = one.order(scorer, worth(question, nothing), full)
     return Search(scorer, question, order, plan.split.count, asked.weighs), nothing
@@ -132,26 +156,26 @@ class One:
     """A picture at hand: how strong its units are `[n]`, and the head for masks of them."""
 
     plan: Plan
-    constants: dict[str, Var]
+    shared: Shared
     strengths: Var
     head: Run
 
-    def scorer(self) -> Table | Runs:
+    def scorer(self) -> Scorer:
         """Return what probes go through: sums where units add up, else runs of the head."""
-        plan, units, nothing = self.plan, self.plan.split.count, self.constants["nothing"]
-        if plan.effects is not None:
-            return Table(self.strengths, self.constants["effects"], nothing)
+        plan, units, nothing = self.plan, self.plan.split.count, self.shared.nothing
         if not plan.additive:
             return Runs(self.head, units, plan.ahead)
+        if self.shared.effects is not None:
+            return Table(self.strengths, self.shared.effects, nothing)
         op = self.strengths.op
         alone = self.head(op, op.constant(np.eye(units, dtype=np.float32))) - nothing
         return Table(op.constant(np.ones(units, np.float32)), alone, nothing)
 
-    def order(self, scorer: Table | Runs, weighed: Worth, full: Var) -> Var:
+    def order(self, scorer: Scorer, weighed: Worth, full: Var) -> Var:
         """Return the units `[n]`, the most useful first, as `Problem.order` does."""
-        plan, units = self.plan, self.plan.split.count
-        if plan.by_class is not None:
-            return by_class(weighed, self.constants["by_class"], self.strengths, plan.logits.classes)
+        plan, units, effects, mean = self.plan, self.plan.split.count, self.shared.effects, self.shared.mean
+        if effects is not None and mean is not None:
+            return by_class(weighed, effects, mean, self.strengths, units)
         if isinstance(scorer, Table):
             return first(by_rows(weighed, scorer.effects), units)
 

@@ -1,6 +1,6 @@
 """The search `sweep` with its certificate as nodes, for one picture: `search.sweep`, question for question."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from ..graph.build import Var
 from ..graph.loops import Turn, cut, inside, length, loop, number, scalar
 from .margins import Asked, keeps, margins, of_target
-from .scorers import Runs, Table
+from .scorers import Scorer
 
 
 class Subset(NamedTuple):
@@ -24,7 +24,7 @@ class Subset(NamedTuple):
 class Search:
     """One picture's search: what probes go through, what is asked, and the units by their use."""
 
-    scorer: Table | Runs
+    scorer: Scorer
     asked: Asked
     order: Var
     count: int
@@ -44,8 +44,11 @@ def swept(search: Search, nothing: Var) -> Subset:
     needed = full & ~empty
     size = prefix(search, needed)
     reverse = search.order.slice(0, -1, -search.count - 1, -1)
-    units = removed(search, cut(reverse, number(op, search.count) - size, number(op, search.count)))
-    return certified(search, units, full, empty)
+    queue = cut(reverse, number(op, search.count) - size, number(op, search.count))
+    few = replace(search, scorer=search.scorer.among(queue))
+    places = removed(few, op.Range(number(op, 0), size, number(op, 1)))
+    found = certified(few, places, full, empty)
+    return found._replace(units=op.Gather(queue, found.units))
 
 
 def prefix(search: Search, needed: Var) -> Var:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..graph.build import Var
-from ..graph.loops import cut, number, row, scalar
+from ..graph.loops import cut, inside, number, row, scalar
 from ..search.worth import MOST, WAY
 from .margins import Asked, of_target
 
@@ -39,13 +39,13 @@ def worth(asked: Asked, nothing: Var) -> Worth:
     return Worth(op.Concat(places, target, axis=0), weights, rest)
 
 
-def by_class(weighed: Worth, effects: Var, strengths: Var, classes: int) -> Var:
-    """Order units `[n]` by strengths `[n]` and what one of them adds to each class and to their mean, `[C + 1, n]`."""
-    op, (places, weights, rest) = strengths.op, weighed
-    if rest is not None:
-        places, weights = op.Concat(places, op.ints([classes]), axis=0), op.Concat(weights, rest, axis=0)
-    scores = strengths * scalar(row(weights) @ op.Gather(effects, places))
-    return first(scores, effects.sizes[1])
+def by_class(weighed: Worth, effects: Var, mean: Var, strengths: Var, count: int) -> Var:
+    """Order units by strengths `[n]` and what one more of them adds to each class `[n, C]` and to the `mean` `[n]`."""
+    op = strengths.op
+    scores = scalar(row(weighed.weights) @ op.Gather(inside(op, effects), weighed.classes, axis=1).transpose([1, 0]))
+    if weighed.rest is not None:
+        scores = scores + weighed.rest * inside(op, mean)
+    return first(strengths * scores, count)
 
 
 def by_rows(weighed: Worth, rows: Var) -> Var:
@@ -56,9 +56,8 @@ def by_rows(weighed: Worth, rows: Var) -> Var:
     return found if weighed.rest is None else found + weighed.rest * rows.mean(1, keep=False)
 
 
-def first(scores: Var, count: int | None) -> Var:
+def first(scores: Var, count: int) -> Var:
     """Sort units by scores `[n]`, the most useful first, ties in index order."""
-    assert count is not None
     _, places = scores.op.several("TopK", [scores, scores.op.ints([count])], 2, axis=0)
     return Var(scores.op, places.name, "int64")
 

@@ -1,4 +1,4 @@
-"""DD-CAM inside a model finds the subsets of the engine's sweep, and says truly whether they suffice and are minimal."""
+"""DD-CAM inside a model finds the subsets of the engine's sweep, and says truly what they are."""
 
 from pathlib import Path
 from typing import Any
