@@ -83,13 +83,8 @@ def with_formula(proto: onnx.ModelProto, graph: MapGraph, shown: Explained, meta
     fed = {graph.source: Var(op, graph.source, graph.dtype).cast("float32"), graph.target: one_hot(shown, op)}
     names = spliced(op, added.graph, fed, host(model.graph))
     result = Var(op, names[graph.result], "float32", (None, *graph.grid))
-    return embed(
-        model,
-        (Builder(f"{op.prefix}always_", op.opset), op),
-        [finished(result, graph.grid, shown.enlarging)],
-        shown.logits,
-        metadata,
-    )
+    nothing = Builder(f"{op.prefix}always_", op.opset)
+    return embed(model, (nothing, op), [finished(result, graph.grid, shown.enlarging)], shown.logits, metadata)
 
 
 def embed(
@@ -133,7 +128,7 @@ def plain(graph: Graph) -> Graph:
         keep(values, lambda value: value.name not in added)
     keep(left.graph.node, lambda node: not added.intersection(node.output))
     used = {value.name for value in left.graph.output} | {name for node in left.graph.node for name in reads(node)}
-    keep(left.graph.node, lambda node: used.intersection(node.output) or not node.output[0].startswith(PREFIX))
+    keep(left.graph.node, lambda node: not node.output[0].startswith(PREFIX) or not used.isdisjoint(node.output))
     keep(left.graph.initializer, lambda tensor: tensor.name in used)
     note = f"the explanation inside ({graph.metadata[METHOD]}) is left out; it is no part of what is explained"
     return replace(graph, proto=left, notes=(*graph.notes, note))
