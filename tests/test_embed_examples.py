@@ -1,0 +1,114 @@
+"""The programs under examples/embed give, in runtimes that are not Python, what the engine gives."""
+
+import json
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from queue import Queue
+from typing import Any
+
+import numpy as np
+import pytest
+
+import ddcam
+from ddcam.engine.explain import at_input
+from ddcam.models import demo_path, demo_pictures
+
+EMBED = Path(__file__).parents[1] / "examples" / "embed"
+CASES = [("digits_cnn_additive", "confidence:0.9"), ("digits_cnn_interacting", "top1"), ("digits_vit", "top1")]
+Results = list[dict[str, list[float]]]
+
+
+def require(*needed: Path | str) -> None:
+    for one in needed:
+        there = shutil.which(one) if isinstance(one, str) else one.exists()
+        if not there:
+            pytest.skip(f"needs {one}; run npm install in examples/embed/node and examples/embed/browser")
+
+
+@pytest.fixture(params=CASES, ids=lambda case: case[0])
+def prepared(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, ddcam.Explanation]:
+    """Give a folder that prepare.py made, and what the engine says."""
+    demo, preserve = request.param
+    folder, picture = tmp_path / "prepared", demo_pictures()[1]
+    command = [sys.executable, EMBED / "prepare.py", demo_path(demo), picture, folder, "--preserve", preserve]
+    subprocess.run(command, check=True, timeout=120)
+    return folder, ddcam.explain(ddcam.load(demo_path(demo)), picture, preserve=preserve, search="sweep")
+
+
+def require_same(results: Results, expected: ddcam.Explanation, demo: str) -> None:
+    [found] = results
+    model = ddcam.load(demo_path(demo))
+    want = at_input(expected.attribution.grid_map, model.split, model.opened.preprocessing)
+    assert tuple(np.flatnonzero(found["units"])) == expected.attribution.subset
+    assert found["sufficient"] == found["minimal"] == [1]
+    np.testing.assert_allclose(np.reshape(found["saliency_map"], want.shape), want, atol=1e-4)
+
+
+def test_node(prepared: tuple[Path, ddcam.Explanation], request: pytest.FixtureRequest) -> None:
+    require("node", EMBED / "node" / "node_modules")
+    folder, expected = prepared
+    done = subprocess.run(
+        ["node", EMBED / "node" / "explain.mjs", folder], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(expected.target.label)
+    require_same(json.loads((folder / "result.json").read_text()), expected, request.node.callspec.id)
+
+
+def test_node_says_what_it_expects() -> None:
+    require("node", EMBED / "node" / "node_modules")
+    done = subprocess.run(
+        ["node", EMBED / "node" / "explain.mjs"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "expected a folder that prepare.py made" in done.stderr
+
+
+def test_browser(prepared: tuple[Path, ddcam.Explanation], tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    require("chromium", EMBED / "browser" / "node_modules")
+    folder, expected = prepared
+    with page(folder) as (address, posted):
+        shot = tmp_path / "page.png"
+        options = ["--headless", "--no-sandbox", f"--user-data-dir={tmp_path}/profile", f"--screenshot={shot}"]
+        command = ["chromium", *options, "--timeout=60000", "--virtual-time-budget=60000", address]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as browser:
+            try:
+                found = posted.get(timeout=120)
+            finally:
+                browser.terminate()
+    require_same(found, expected, request.node.callspec.id)
+
+
+@contextmanager
+def page(folder: Path) -> Iterator[tuple[str, Queue[Any]]]:
+    """Serve the page with a prepared folder; give its address, and what it posts."""
+    posted: Queue[Any] = Queue()
+
+    class Handler(SimpleHTTPRequestHandler):
+        def translate_path(self, path: str) -> str:
+            rest = path.partition("?")[0].removeprefix("/prepared/")
+            return str(folder / rest) if path.startswith("/prepared/") else super().translate_path(path)
+
+        def do_POST(self) -> None:
+            posted.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(EMBED / "browser"))) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/index.html?post=result", posted
+        finally:
+            server.shutdown()
+            thread.join()
