@@ -561,6 +561,7 @@ def gradient(model: Path, out: Path | None, **options: Any) -> None:
 @option("--target", metavar="CLASS", show_default="the class decided for", help="Class to explain: index or name.")
 @option("--map-size", "map_size", type=choices(*engine.SIZES), default="input",
         help="As large as the model input, or as fine as the features.")  # fmt: skip
+@option("--triton", type=path_type, metavar="DIR", help="Write a model repository for Triton there, no file.")
 @flag("--force", help="Overwrite an earlier file.")
 @with_options(MODEL_OPTIONS)
 def export(model: Path, out: Path | None, **options: Any) -> None:
@@ -574,8 +575,13 @@ def export(model: Path, out: Path | None, **options: Any) -> None:
     asked = engine.Export(
         options.pop("method"), options.pop("target"), options.pop("map_size"), options.pop("preserve")
     )
-    force, file = options.pop("force"), out or Path(f"{model.stem}.explained.onnx")
-    found = engine.export(model, file, asked, wishes_of(options), replace=force)
+    force, triton, file = options.pop("force"), options.pop("triton"), out or Path(f"{model.stem}.explained.onnx")
+    if triton is not None and out is not None:
+        raise click.UsageError("give -o FILE or --triton DIR, not both")
+    if triton is not None:
+        file, found = engine.triton_repository(model, triton, asked, wishes_of(options), replace=force)
+    else:
+        found = engine.export(model, file, asked, wishes_of(options), replace=force)
     say(f"outputs are the model's within {found.outputs:.1g}, the map is {asked.method}'s within {found.maps:.1g}; "
         f"written to {file}")  # fmt: skip
 

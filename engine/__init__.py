@@ -19,6 +19,7 @@ from .model import Model, load
 from .results import means, results, summary_json, write_results
 from .split_files import split_files
 from .strict import in_words, inspect_strictly, verdict
+from .triton import triton_repository
 from .types import Explanation, Picture, Wishes
 from .verify import Verdict, verify
 
@@ -76,6 +77,7 @@ __all__ = [
     "save_comparison",
     "split_files",
     "summary_json",
+    "triton_repository",
     "units_for",
     "verdict",
     "verify",

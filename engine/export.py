@@ -16,7 +16,7 @@ from .check import TOLERANCE, require_equal
 from .errors import CheckError, OptionError
 from .explain import at_input
 from .export_search import SEARCH, compare_search, with_search
-from .graph.embed import EXPLAIN, MAP, Explained, MapGraph, with_formula
+from .graph.embed import EXPLAIN, MAP, MapGraph, Shown, with_formula
 from .graph.load import read_model
 from .labels import find_label
 from .methods import METHODS, Method, method_named
@@ -70,16 +70,35 @@ def export(path: str | Path, out: Path, asked: Export, wishes: Wishes, *, replac
     photographs before it is written. Raises OptionError for a method or a head that is no graph, ModelError,
     GradientError, CheckError, OutputError. Cost: that of `load` and of the method's first use, and a dozen forwards.
     """
-    method = exportable(asked)
     with whole_file(out, replace=replace) as work:
-        model = load(path, wishes)
-        content = with_explanation(model, method, dataclasses.replace(asked, units=wishes.units))
-        session, plain = (Session(one, without=model.opened.without) for one in (content, serialised(model)))
-        samples = [sample[None] for sample in model.opened.samples]
-        outputs = [compare_outputs(session, plain, model, sample) for sample in samples]
-        found = [compare(session, model, sample, asked, method) for sample in samples]
-        work.write_bytes(content)
-    return Agreement(max(outputs), max(off for off, _ in found), sum(other for _, other in found))
+        found = explained(path, asked, wishes)
+        work.write_bytes(found.content)
+    return found.agreement
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A model with an explanation inside, how far it is off, and the names of the classes that its scores are of."""
+
+    content: bytes
+    agreement: Agreement
+    scores: str
+    labels: tuple[str, ...]
+
+
+def explained(path: str | Path, asked: Export, wishes: Wishes) -> Explained:
+    """Put an explanation into a model, and compare what comes out; raises and costs what `export` does."""
+    method = exportable(asked)
+    model = load(path, wishes)
+    opened = model.opened
+    content = with_explanation(model, method, dataclasses.replace(asked, units=wishes.units))
+    session, plain = (Session(one, without=opened.without) for one in (content, serialised(model)))
+    samples = [sample[None] for sample in opened.samples]
+    outputs = [compare_outputs(session, plain, model, sample) for sample in samples]
+    found = [compare(session, model, sample, asked, method) for sample in samples]
+    agreement = Agreement(max(outputs), max(off for off, _ in found), sum(other for _, other in found))
+    labels = tuple(opened.labels[index] for index in range(opened.logits.classes))
+    return Explained(content, agreement, opened.logits.output, labels)
 
 
 def exportable(asked: Export) -> Method:
@@ -170,7 +189,7 @@ def with_explanation(model: Model, method: Method, asked: Export) -> bytes:
     height, width = method(posed(model, sample, asked)).grid_map.shape
     dtype = opened.measured.values[running.source].dtype
     graph = MapGraph(running.written.graph, running.source, dtype, TARGET, RESULT, (height, width))
-    shown = Explained(opened.logits.tensor, opened.logits.classes, target, larger(model, (height, width), asked.size))
+    shown = Shown(opened.logits.tensor, opened.logits.classes, target, larger(model, (height, width), asked.size))
     return with_formula(opened.graph.proto, graph, shown, metadata)
 
 

@@ -4,17 +4,11 @@ import json
 import shutil
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from queue import Queue
-from typing import Any
 
 import numpy as np
 import pytest
+from browser import posted_by_page
 
 import ddcam
 from ddcam.engine.explain import at_input
@@ -74,41 +68,5 @@ def test_node_says_what_it_expects() -> None:
 def test_browser(prepared: tuple[Path, ddcam.Explanation], tmp_path: Path, request: pytest.FixtureRequest) -> None:
     require("chromium", EMBED / "browser" / "node_modules")
     folder, expected = prepared
-    with page(folder) as (address, posted):
-        shot = tmp_path / "page.png"
-        options = ["--headless", "--no-sandbox", f"--user-data-dir={tmp_path}/profile", f"--screenshot={shot}"]
-        command = ["chromium", *options, "--timeout=60000", "--virtual-time-budget=60000", address]
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as browser:
-            try:
-                found = posted.get(timeout=120)
-            finally:
-                browser.terminate()
+    found = posted_by_page(EMBED / "browser", folder, screenshot=tmp_path / "page.png")
     require_same(found, expected, request.node.callspec.id)
-
-
-@contextmanager
-def page(folder: Path) -> Iterator[tuple[str, Queue[Any]]]:
-    """Serve the page with a prepared folder; give its address, and what it posts."""
-    posted: Queue[Any] = Queue()
-
-    class Handler(SimpleHTTPRequestHandler):
-        def translate_path(self, path: str) -> str:
-            rest = path.partition("?")[0].removeprefix("/prepared/")
-            return str(folder / rest) if path.startswith("/prepared/") else super().translate_path(path)
-
-        def do_POST(self) -> None:
-            posted.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(EMBED / "browser"))) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/index.html?post=result", posted
-        finally:
-            server.shutdown()
-            thread.join()

@@ -40,6 +40,7 @@ LAYERS = [
     },
     {"engine/explainer.py", "engine/export_search.py"},
     {"engine/trials.py", "engine/mosaic.py", "engine/export.py", "engine/maps.py", "engine/strict.py"},
+    {"engine/triton.py"},
     {"engine/evaluate.py", "engine/compare.py"},
     {"engine/results.py", "engine/comparison_file.py"},
     {"engine/__init__.py"},

@@ -48,7 +48,7 @@ class MapGraph:
 
 
 @dataclass(frozen=True)
-class Explained:
+class Shown:
     """What is explained and how it is shown: the class (None: the one decided for), and what enlarges the map.
 
     Without that it stays on its grid.
@@ -69,7 +69,7 @@ class Output:
     shape: tuple[int, ...]
 
 
-def with_formula(proto: onnx.ModelProto, graph: MapGraph, shown: Explained, metadata: Mapping[str, str]) -> bytes:
+def with_formula(proto: onnx.ModelProto, graph: MapGraph, shown: Shown, metadata: Mapping[str, str]) -> bytes:
     """Serialise the model with the output MAP `[N, 1, H, W]` in 0..1 of a graph, and the input EXPLAIN.
 
     The model's own nodes stay as they are, raised to the operator set of the map's graph; what that does again of
@@ -151,7 +151,7 @@ def require_free_names(graph: onnx.GraphProto, wanted: Sequence[str]) -> None:
 # ----- what comes before a formula and after it -----
 
 
-def one_hot(shown: Explained, op: Builder) -> Var:
+def one_hot(shown: Shown, op: Builder) -> Var:
     """Make the target `[N, classes]`: the class decided for, or one that was chosen."""
     rows = op.Reshape(Var(op, shown.logits, "float32"), op.ints([-1, shown.classes]))
     if shown.target is None:

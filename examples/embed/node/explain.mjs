@@ -16,7 +16,7 @@ const arrays = { float32: Float32Array, uint8: Uint8Array };
 const bytes = readFileSync(join(folder, "input.bin"));
 const values = new arrays[about.type](bytes.buffer, bytes.byteOffset, bytes.byteLength / arrays[about.type].BYTES_PER_ELEMENT);
 
-const session = await ort.InferenceSession.create(join(folder, "explained.onnx"));
+const session = await ort.InferenceSession.create(join(folder, "explained.onnx"), { logSeverityLevel: 3 });
 const [count, ...shape] = about.shape;
 const size = shape.reduce((product, side) => product * side, 1);
 const results = [];
