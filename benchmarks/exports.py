@@ -5,23 +5,37 @@ at other operator sets and with a fixed batch. Usage: python benchmarks/exports.
 """
 
 import argparse
+import os
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+os.environ.setdefault("KERAS_BACKEND", "torch")
+import keras
 import numpy as np
 import onnx
 import onnxruntime
 import torch
+from keras import layers
 from onnx import version_converter
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_dynamic, quantize_static
 from onnxruntime.transformers.float16 import convert_float_to_float16
-from zoo import EXPORTERS, exported, network, pictures
+from sklearn.datasets import load_digits
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+from zoo import EXPORTERS, exported, network
 
 import ddcam
+from ddcam.adapters import keras as ddcam_keras
+from ddcam.adapters import sklearn as ddcam_sklearn
 from ddcam.engine import Export, export, load, split_files
 from ddcam.engine.preprocess import from_pixels
 from ddcam.engine.types import Wishes
@@ -34,19 +48,20 @@ PICTURES = Path(ddcam.__file__).parent / "engine" / "check_pictures.npy"
 HEADER = """# What exporters and converters produce
 
 Made by `python benchmarks/exports.py` with ddcam {version}, ONNX Runtime {runtime} and PyTorch {torch}: networks of
-torchvision and timm, random weights, on a photograph. split: head(backbone(x)) is the model, from two files. dd-cam:
-certified 1-minimal for `confidence:0.9`; units kept of all. gradient: saliency, its slopes compared with differences.
-export: the model with the Grad-CAM map inside, compared with model and engine.
+torchvision and timm, random weights whose normalisation and quantisation were calibrated on photographs, on one of
+these; Keras and scikit-learn on digits that they were fitted on. split: head(backbone(x)) is the model, from two
+files. dd-cam: certified 1-minimal for `confidence:0.9`; units kept of all. gradient: saliency, its slopes compared
+with differences. inside: the model with DD-CAM and with the Grad-CAM map inside, compared with model and engine.
 
-| export | inspect | split | dd-cam | gradient | export |
-|---|---|---|---|---|---|"""
+| export | inspect | split | dd-cam | gradient | dd-cam inside | grad-cam inside |
+|---|---|---|---|---|---|---|"""
 
 
 class Photographs(CalibrationDataReader):
-    """What static quantisation is calibrated on."""
+    """What static quantisation is calibrated on: photographs, since noise leaves those outside of every range."""
 
-    def __init__(self, name: str) -> None:
-        self.rest = iter([{"x": row[None]} for row in pictures(name, 4).numpy()])
+    def __init__(self) -> None:
+        self.rest = iter([{"x": row[None]} for row in photographs().numpy()])
 
     def get_next(self) -> dict[str, Any] | None:
         return next(self.rest, None)
@@ -100,6 +115,64 @@ def exports(folder: Path) -> Iterator[tuple[str, Callable[[], Path]]]:
             yield f"{name}, {title}", lambda n=name, c=change: changed(n, c, folder)
         yield f"{name}, batch of one", lambda n=name: plain(n, "script", folder, free=False)
 
+    for title, write in OTHERS.items():
+        yield title, lambda w=write: w(folder / "other.onnx")
+
+
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    """Return scikit-learn's digits as 8 bit pixels `[N, 8, 8]`, and what they are."""
+    found = load_digits()
+    return np.rint(found.images * (255 / 16)).astype(np.uint8), found.target
+
+
+def of_keras(build: Callable[[], Any]) -> Callable[[Path], Path]:
+    """Train a Keras network on digits for an epoch and export it as the adapter does."""
+
+    def write(file: Path) -> Path:
+        keras.utils.set_random_seed(0)
+        model, (pixels, target) = build(), digits()
+        large = pixels.repeat(4, axis=1).repeat(4, axis=2)[..., None]
+        model.compile("adam", "sparse_categorical_crossentropy")
+        model.fit(large, target, batch_size=32, epochs=1, verbose=0)
+        ddcam_keras.load(model, preprocessing="raw", file=file)
+        return file
+
+    return write
+
+
+def of_sklearn(estimator: Any) -> Callable[[Path], Path]:
+    """Fit an estimator on digits and export it as the adapter does."""
+
+    def write(file: Path) -> Path:
+        pixels, target = digits()
+        estimator.fit(pixels.reshape(len(pixels), -1), target)
+        ddcam_sklearn.load(estimator, (8, 8), preprocessing="raw", file=file)
+        return file
+
+    return write
+
+
+def sequential() -> Any:
+    parts = [
+        keras.Input((32, 32, 1)),
+        layers.Rescaling(1 / 255),
+        layers.Conv2D(16, 3, strides=2, padding="same"),
+        layers.BatchNormalization(),
+        layers.ReLU(),
+        layers.SeparableConv2D(32, 3, padding="same", activation="relu"),
+        layers.GlobalAveragePooling2D(),
+        layers.Dense(10, activation="softmax"),
+    ]
+    return keras.Sequential(parts)
+
+
+def functional() -> Any:
+    start = keras.Input((32, 32, 1))
+    x = layers.Conv2D(16, 3, strides=2, padding="same", activation="relu")(layers.Rescaling(1 / 255)(start))
+    x = layers.Add()([x, layers.Conv2D(16, 3, padding="same", activation="relu")(x)])
+    x = layers.Flatten()(layers.MaxPooling2D()(x))
+    return keras.Model(start, layers.Dense(10, activation="softmax")(layers.Dense(32, activation="relu")(x)))
+
 
 def plain(name: str, exporter: str, folder: Path, free: bool = True) -> Path:
     exported(name, settled(name), exporter, folder, free)
@@ -114,8 +187,15 @@ def settled(name: str) -> torch.nn.Module:
             part.train()
             part.momentum = None  # averages over all that it sees
     with torch.no_grad():
-        net(pictures(name, 8))
+        net(torch.cat([photographs(), photographs().flip(3)]))
     return net.eval()
+
+
+def photographs() -> torch.Tensor:
+    """Return the engine's own photographs as these networks take them."""
+    rows = torch.from_numpy(np.load(PICTURES)).permute(0, 3, 1, 2).float() / 255
+    mean, std = (torch.tensor(values).reshape(1, 3, 1, 1) for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+    return torch.nn.functional.interpolate((rows - mean) / std, (224, 224), mode="bilinear")
 
 
 def changed(name: str, change: Callable[[str, Path, Path], None], folder: Path) -> Path:
@@ -125,7 +205,7 @@ def changed(name: str, change: Callable[[str, Path, Path], None], folder: Path) 
 
 
 def static(form: QuantFormat) -> Callable[[str, Path, Path], None]:
-    return lambda name, file, out: quantize_static(file, out, Photographs(name), quant_format=form)
+    return lambda _, file, out: quantize_static(file, out, Photographs(), quant_format=form)
 
 
 def half(_: str, file: Path, out: Path) -> None:
@@ -146,12 +226,23 @@ CHANGES: dict[str, Callable[[str, Path, Path], None]] = {
 }
 
 
+OTHERS: dict[str, Callable[[Path], Path]] = {
+    "Keras, Sequential with pooling": of_keras(sequential),
+    "Keras, functional with a residual": of_keras(functional),
+    "skl2onnx, MLPClassifier": of_sklearn(make_pipeline(StandardScaler(), MLPClassifier((64,), random_state=0))),
+    "skl2onnx, RandomForestClassifier": of_sklearn(RandomForestClassifier(50, random_state=0)),
+    "skl2onnx, LogisticRegression": of_sklearn(make_pipeline(StandardScaler(), LogisticRegression())),
+    "skl2onnx, SVC": of_sklearn(make_pipeline(StandardScaler(), SVC(probability=True, random_state=0))),
+}
+
+
 # ----- what works -----
 
 
 def examined(file: Path, folder: Path) -> list[str | Exception]:
-    wishes, work = Wishes(preprocessing="imagenet"), tempfile.mkdtemp(dir=folder)
-    picture = from_pixels(np.load(PICTURES)[0], "photograph")
+    own = file.stem == "other"
+    wishes, work = Wishes(preprocessing=None if own else "imagenet"), tempfile.mkdtemp(dir=folder)
+    picture = from_pixels(digits()[0][1405] if own else np.load(PICTURES)[0], "digit" if own else "photograph")
     model: list[ddcam.Model] = []
 
     def inspected() -> str:
@@ -175,11 +266,12 @@ def examined(file: Path, folder: Path) -> list[str | Exception]:
     def split() -> str:
         return f"within {split_files(file, Path(work) / 'split', wishes)[1]:.0e}"
 
-    def embedded() -> str:
-        found = export(file, Path(work) / "out.onnx", Export("grad-cam"), wishes)
-        return f"map within {found.maps:.0e}"
+    def embedded(method: str) -> str:
+        found = export(file, Path(work) / f"{method}.onnx", Export(method), wishes)
+        return f"within {found.maps:.0e}"
 
-    return [tried(what) for what in (inspected, split, searched, differentiated, embedded)]
+    exports = [partial(embedded, method) for method in ("dd-cam", "grad-cam")]
+    return [tried(what) for what in (inspected, split, searched, differentiated, *exports)]
 
 
 def tried(work: Callable[[], str]) -> str | Exception:

@@ -11,6 +11,8 @@ import numpy as np
 from .errors import DdcamError, OptionError
 from .explain import explain, save
 from .explanation_file import open_explanation
+from .export import Export, explained
+from .export_search import SEARCH
 from .graph.load import Graph, read_model
 from .inspect import describe_opened, preprocessing_text
 from .methods import METHODS, Method
@@ -46,7 +48,7 @@ def inspect_strictly(path: str | Path, wishes: Wishes | None = None, tell: Tell 
     """Try all that can be asked of a model on photographs: a row for each thing, or for methods that fare alike.
 
     `tell` hears what is tried next. Raises ModelError where the file cannot be read, OptionError for wishes that do not
-    exist. Cost: four loads, a search for each kind of units, every method with its cheapest options, a verification.
+    exist. Cost: five loads, a search for each kind of units, every method with its cheapest options, a verification.
     """
     rows = [reading(read_model(path))]
     subject, found = open_as_it_is(Path(path), wishes or Wishes())
@@ -175,6 +177,8 @@ def by_default(subject: Subject, tell: Tell) -> Iterator[Row]:
     yield Row("split", "works" if model.probe.batchable else "remark", said)
     tell("verify")
     yield verified(subject, model, number)
+    tell("export")
+    yield exported(subject)
     # As `explain` does: of a box or region a search takes patches, other methods read a map where there is one.
     mapped = model_for(subject, "place") if chosen and not asked else model
     yield from by_method({"search": model}, mapped, number, tell)
@@ -192,6 +196,21 @@ def verified(subject: Subject, model: Model, number: int) -> Row:
     except DdcamError as refusal:
         return Row("certificate", "refused", str(refusal))
     return Row("certificate", "works" if told.agrees else "refused", str(told))
+
+
+def exported(subject: Subject) -> Row:
+    """Put the search into the model, in memory, and compare it with the engine."""
+    if subject.opened.chosen:
+        return Row("export", "n/a", "what is put into a model explains its decision about the whole picture")
+    try:
+        found = explained(subject.path, Export(SEARCH), subject.wishes).agreement
+    except OptionError as refusal:
+        return Row("export", "n/a", str(refusal))
+    except DdcamError as refusal:
+        return Row("export", "refused", str(refusal))
+    return Row(
+        "export", "works", f"dd-cam goes into the model: outputs within {found.outputs:.1g}, map {found.maps:.1g}"
+    )
 
 
 def by_method(own: Mapping[str, Model], model: Model, number: int, tell: Tell) -> Iterator[Row]:

@@ -71,7 +71,7 @@ def test_every_method_is_tried_on_a_demo_model() -> None:
     assert set(named) < set(heard)
     assert results(rows) == dict.fromkeys(
         ["reading", "classes", "input", "preprocessing", "labels", "batch", "dd-cam by channel", "dd-cam by cell",
-         "dd-cam by patch", "split", "certificate"], "works"
+         "dd-cam by patch", "split", "certificate", "export"], "works"
     ) | dict.fromkeys(["boxes", "regions", "dd-cam by token"], "n/a")  # fmt: skip
     refused = {name for row in rows if row.result != "works" for name in row.methods}
     assert refused == {"attention-relevance", "attention-rollout", "d-rise", "craft", "epic"}
