@@ -561,7 +561,13 @@ def gradient(model: Path, out: Path | None, **options: Any) -> None:
 @option("--target", metavar="CLASS", show_default="the class decided for", help="Class to explain: index or name.")
 @option("--map-size", "map_size", type=choices(*engine.SIZES), default="input",
         help="As large as the model input, or as fine as the features.")  # fmt: skip
-@option("--triton", type=path_type, metavar="DIR", help="Write a model repository for Triton there, no file.")
+@option(
+    "--triton",
+    type=path_type,
+    metavar="DIR",
+    show_default="none",
+    help="Write a model repository for Triton there, no file.",
+)
 @flag("--force", help="Overwrite an earlier file.")
 @with_options(MODEL_OPTIONS)
 def export(model: Path, out: Path | None, **options: Any) -> None:
@@ -570,7 +576,7 @@ def export(model: Path, out: Path | None, **options: Any) -> None:
     dd-cam adds units (the mask), sufficient and minimal.
     """
     if (known := engine.embedded(model)) is not None:
-        say(f"{model} has the map of {known.method} inside already; nothing is written")
+        say(f"{model} has the explanation of {known.method} inside already; nothing is written")
         return
     asked = engine.Export(
         options.pop("method"), options.pop("target"), options.pop("map_size"), options.pop("preserve")

@@ -92,8 +92,9 @@ def renamed(node: onnx.NodeProto, prefix: str, inputs: Sequence[str], outputs: S
 
 
 def weights_shaped(proto: onnx.ModelProto, shape: tuple[int, int]) -> Iterator[NDArray[np.float32]]:
-    """Yield the float32 weights of a shape, and those of the transposed one turned."""
+    """Yield the float32 weights of a shape, those of 1x1 convolutions too, and those of the transposed shape turned."""
     for tensor in proto.graph.initializer:
-        if tensor.data_type == onnx.TensorProto.FLOAT and tuple(tensor.dims) in (shape, shape[::-1]):
+        dims = tuple(tensor.dims)
+        if tensor.data_type == onnx.TensorProto.FLOAT and dims in (shape, (*shape, 1, 1), shape[::-1]):
             array = numpy_helper.to_array(tensor)
-            yield array if array.shape == shape else array.T
+            yield array.T if dims == shape[::-1] else array.reshape(shape)

@@ -108,8 +108,9 @@ def effects_of(op: Builder, values: Floats, into: Host) -> Var:
     turned = np.ascontiguousarray(values.T)
     if (name := into.weights.get(content_of(turned))) is not None:
         return Var(op, name, "float32", turned.shape)
-    if (name := into.weights.get(content_of(values))) is not None:
-        return Var(op, name, "float32", values.shape).transpose([1, 0])
+    for shape in (values.shape, (*values.shape, 1, 1)):
+        if (name := into.weights.get(content_of(values.reshape(shape)))) is not None:
+            return Var(op, name, "float32").reshape(values.shape).transpose([1, 0])
     return op.constant(turned)
 
 

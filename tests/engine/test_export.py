@@ -189,7 +189,7 @@ def test_the_commands_say_what_they_did(tmp_path: Path) -> None:
 
     assert first.exit_code == again.exit_code == checked.exit_code == 0, first.output + again.output + checked.output
     assert f"written to {file}" in first.output
-    assert "has the map of grad-cam inside already; nothing is written" in again.output
+    assert "has the explanation of grad-cam inside already; nothing is written" in again.output
     assert not (tmp_path / "twice.onnx").exists()
     assert "the map is the engine's within" in checked.output
 

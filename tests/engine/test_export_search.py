@@ -158,6 +158,20 @@ def test_only_standard_operators_are_added_and_the_file_is_explained_as_before(t
     assert ddcam.explain(again, PICTURES[0]).attribution.subset == ddcam.explain(plain, PICTURES[0]).attribution.subset
 
 
+@pytest.mark.parametrize("family", ["plain", "convolutional"])
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_the_last_layer_is_not_stored_again(family: str, layout: str, zoo: Any, tmp_path: Path) -> None:
+    proto, _ = zoo.build(family, ending="none", layout=layout)
+    onnx.save(proto, tmp_path / "model.onnx")
+    export(tmp_path / "model.onnx", tmp_path / "out.onnx", Export("dd-cam"), Wishes())
+    before = {tensor.name for tensor in proto.graph.initializer}
+    added = [t for t in onnx.load(tmp_path / "out.onnx").graph.initializer if t.name not in before]
+    effects = ddcam.load(tmp_path / "model.onnx").effects_by_class
+
+    assert effects is not None
+    assert not [t.name for t in added if np.prod(t.dims) == effects[:-1].size]
+
+
 def test_a_wrong_mask_is_found_out(tmp_path: Path) -> None:
     file = written(demo_path("digits_cnn_additive"), tmp_path, Export("dd-cam"))
     proto = onnx.load(file)
