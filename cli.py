@@ -14,7 +14,7 @@ import click
 
 from . import __version__, engine
 from .adapters.datasets import FORMATS, open_dataset
-from .adapters.images import find_images, open_image
+from .adapters.images import decode_strange, find_images, open_image
 from .engine import Choice, DdcamError, Explanation, Model, Picture, Wishes
 from .engine.choose import Loader
 from .engine.dataset import Sample
@@ -180,6 +180,25 @@ EXPLAIN_OPTIONS = [
     flag("--keep-arrays", help="Keep model input and features too, so that verify needs no picture."),
     flag("--force", help="Overwrite an earlier explanation."),
     flag("--json", "as_json", help="Print the manifest, one JSON object a picture."),
+]  # fmt: skip
+
+SERVING_OPTIONS = [
+    option("--method", metavar="NAME", default="dd-cam", help="How to explain, with options as NAME:OPTION=VALUE."),
+    *ASKING_OPTIONS,
+    option("--seconds", type=click.FloatRange(min=0, min_open=True), show_default="no limit",
+           help="Most seconds of a search."),
+    option("--host", default="127.0.0.1", help="Address to listen on; nobody is asked who they are."),
+    option("--port", type=click.IntRange(0, 65535), default=8080, help="Port to listen on; 0 takes a free one."),
+    option("--name", show_default="the file's", help="What the model is called in URLs."),
+    option("--workers", type=click.IntRange(1, 64), default=1, help="Copies of the model that work side by side."),
+    option("--queue", type=click.IntRange(min=1), default=64, help="Most pictures under way; more get a 503."),
+    option("--pictures", type=click.IntRange(min=1), default=8, help="Most pictures that share a run."),
+    option("--wait", type=click.FloatRange(0, 60_000), default=2, metavar="MS",
+           help="Milliseconds that a picture waits for others to share its run."),
+    option("--timeout", type=click.FloatRange(min=0, min_open=True), default=30, metavar="S",
+           help="Seconds within which a request is answered, or gets a 504."),
+    option("--max-bytes", "bytes", type=click.IntRange(min=1), default=16 * 2**20, help="Most bytes of a request."),
+    option("--max-pixels", "pixels", type=click.IntRange(min=1), default=25_000_000, help="Most pixels of a picture."),
 ]  # fmt: skip
 
 
@@ -603,6 +622,25 @@ def check(model: Path, images: tuple[str, ...], **options: Any) -> None:
     for path, (off, other) in zip(paths, found, strict=True):
         near = ", for another subset, as well certified (a probe lies within rounding)" if other else ""
         say(f"{path.name}: the map is the engine's within {off:.1g}{near}")
+
+
+@cli.command()
+@click.argument("model", type=model_type)
+@with_options([*SERVING_OPTIONS, *MODEL_OPTIONS])
+def serve(model: Path, host: str, port: int, name: str | None, workers: int, **options: Any) -> None:
+    """Answer over HTTP what MODEL predicts and why, in KServe's protocols V1 and V2, until it is interrupted."""
+    from .adapters import serve as server  # noqa: PLC0415  (of the extra `serve`)
+
+    limits = server.Limits(
+        wait=options.pop("wait") / 1000,
+        **{each: options.pop(each) for each in ("queue", "pictures", "timeout", "bytes", "pixels")},
+    )
+    asked = {each: options.pop(each) for each in ("method", "target", "preserve", "seconds")}
+    wishes = wishes_of(options)
+    with server.listen(host, port) as socket:  # a port that cannot be had is told before the model is loaded
+        explainers = [engine.Explainer(engine.load(model, wishes), **asked) for _ in range(workers)]
+        served = server.open_served(name or model.stem, explainers, asked["preserve"], decode_strange, limits)
+        server.run(served, socket, note)
 
 
 FORM = option("--format", "form", type=choices("text", "json", "markdown", "guide"), default="text",

@@ -20,13 +20,11 @@ from PIL import Image, ImageOps
 from ..engine.errors import OptionError, PictureError
 from ..engine.preprocess import as_rgb, from_array, from_pixels
 from ..engine.types import Picture, Pixels
-from .sources import each_array, each_of_npz, fetch, members
+from .sources import ARRAY, ARRAYS, array_in, each_array, each_of_npz, fetch, members
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
 """Others are refused: Pillow hands EPS to Ghostscript, and fonts, videos and icons are no pictures."""
 
-ARRAYS = (b"\x93NUMPY", b"PK\x03\x04")
-"""How .npy and .npz files begin."""
 SAMPLES = 277
 """The TIFF tag that counts the bands."""
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -59,7 +57,7 @@ def decode(path: Path, data: bytes) -> Picture:
     """Do as `open_image` with the content of a file; `path` is what it is called."""
     digest = hashlib.sha256(data).hexdigest()
     if data.startswith(ARRAYS):
-        return from_array(_array(path, data), path.name, digest)
+        return from_array(array_in(path, data), path.name, digest)
     with warnings.catch_warnings():
         # Pillow warns of odd metadata, and of bombs, which are refused below.
         warnings.simplefilter("ignore")
@@ -71,18 +69,18 @@ def decode(path: Path, data: bytes) -> Picture:
     return Picture(pixels, path.name, digest, values)
 
 
-def _array(path: Path, data: bytes) -> NDArray[Any]:
-    """Read the array of an .npy file, or the only one of an .npz file."""
-    try:
-        content = np.load(io.BytesIO(data), allow_pickle=False)
-        if isinstance(content, np.ndarray):
-            return content
-        names = content.files
-        if len(names) == 1:
-            return np.asarray(content[names[0]])
-    except Exception as error:  # NumPy's reader raises whatever the bytes make it stumble over
-        raise PictureError(f"expected an array in {str(path)!r}, could not read it ({error}); save it again") from None
-    raise PictureError(f"expected one array in {str(path)!r}, got {', '.join(names) or 'none'}; save one alone as .npy")
+def decode_strange(name: str, data: bytes, pixels: int) -> Picture:
+    """Decode what a stranger sent as `decode` does, up to so many pixels, and nothing whose size is seen too late.
+
+    That leaves out archives (.npz) and TIFF files that Pillow cannot read. Raises PictureError.
+    """
+    path = Path(name)
+    if data.startswith(ARRAY):
+        return decode(path, data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        rgb = as_rgb(_channels(path, _opened(path, data, pixels)), name)
+    return Picture(rgb, name, hashlib.sha256(data).hexdigest())
 
 
 def _bands(path: Path, data: bytes) -> NDArray[Any] | None:
@@ -240,25 +238,25 @@ def _unreadable(path: Path, error: OSError | ValueError) -> PictureError:
     return PictureError(f"expected to read {str(path)!r}, got: {reason}; check the file and its permissions")
 
 
-def _opened(path: Path, data: bytes) -> Image.Image:
+def _opened(path: Path, data: bytes, most: int = PIXEL_LIMIT) -> Image.Image:
     """The header alone: Pillow decodes later."""
     try:
         Image.init()
         image = Image.open(io.BytesIO(data), formats=[kind for kind in FORMATS if kind in Image.OPEN])
     except Image.DecompressionBombError:
-        raise _too_large(path, "far more") from None
+        raise _too_large(path, "far more", most) from None
     except Exception:  # Pillow's readers raise whatever the bytes make them stumble over
         raise PictureError(
             f"expected a picture ({', '.join(FORMATS)}) in {str(path)!r}, got something else or a damaged "
             "file; convert it or save it again"
         ) from None
-    if image.width * image.height > PIXEL_LIMIT:
-        raise _too_large(path, f"{image.width}x{image.height}")
+    if image.width * image.height > most:
+        raise _too_large(path, f"{image.width}x{image.height}", most)
     return image
 
 
-def _too_large(path: Path, size: str) -> PictureError:
-    return PictureError(f"expected up to {PIXEL_LIMIT} pixels in {str(path)!r}, got {size}; shrink the picture")
+def _too_large(path: Path, size: str, most: int = PIXEL_LIMIT) -> PictureError:
+    return PictureError(f"expected up to {most} pixels in {str(path)!r}, got {size}; shrink the picture")
 
 
 def _channels(path: Path, image: Image.Image) -> Pixels:

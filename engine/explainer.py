@@ -68,7 +68,7 @@ class Explainer:
         self._target, self._preserve, self._question = target, preserve, Question(**question)
         self._batched = model.device in batched_on
         self._features = open_features(model, batched_on)
-        self._lock = Lock()
+        self._lock, self._looking = Lock(), Lock()  # what looks opens sessions of its own
 
     def __call__(self, picture: Shown) -> Explanation:
         """Explain one picture, opened or as an array `[H, W, 3]` of 8 bits.
@@ -85,7 +85,7 @@ class Explainer:
         prepared = [attempt(self.prepare, picture) for picture in pictures]
         good = [one for one in prepared if isinstance(one, Prepared)]
         decided = self.decide([one.inputs for one in good])
-        told = iter([self._told(*pair) for pair in zip(good, decided, strict=True)])
+        told = iter([attempt(self.tell, *pair) for pair in zip(good, decided, strict=True)])
         return [next(told) if isinstance(one, Prepared) else one for one in prepared]
 
     def prepare(self, picture: Shown) -> Prepared:
@@ -139,11 +139,15 @@ class Explainer:
         for problem, result in zip(problems, running.run(np.concatenate(fed), targets), strict=True):
             problem.results[formula.name] = result[None]
 
-    def _told(self, one: Prepared, found: Decision | DdcamError) -> Explanation | DdcamError:
+    def tell(self, one: Prepared, found: Decision | DdcamError) -> Explanation:
+        """Put a decision into its picture and into words, in the thread of the caller; an error is raised.
+
+        Cost: nothing is run, but that the first picture has the preprocessing looked at.
+        """
         if isinstance(found, DdcamError):
-            return found
+            raise found
         told = explanation_of(found.problem, found.attribution, one.picture, one.placement)
-        with self._lock:  # the first picture has the preprocessing looked at
+        with self._looking:
             doubts = doubts_of(self.model, one.picture)
         return replace(told, warnings=(*doubts, *told.warnings))
 

@@ -17,10 +17,11 @@ from .labels import find_label
 from .model import Model
 from .order import removals, useful_by_removal, useful_first
 from .preserved import default_predicate, with_index
+from .ranked import prediction, ranked
 from .runtime.batching import batches
 from .runtime.binding import MaskedHead
 from .search.additive import Table
-from .search.predicate import Predicate, predicate, probabilities
+from .search.predicate import Predicate, predicate
 from .search.worth import worth
 from .types import Activation, Floats, Masks, Prediction, Question, Split
 
@@ -274,14 +275,9 @@ class Problem:
         return matrix
 
     def prediction(self, index: int) -> Prediction:
-        """Describe one class; a plain score, and one of several whose values are to be kept, has no probability."""
-        labels, share, logits = self.model.opened.labels, None, self.model.opened.logits
-        values = logits.activation == "none" and logits.holds == "logits" and self.preserve.startswith("tolerance")
-        if self.activation == "sigmoid" or not (values or len(self.logits) == 1):
-            share = float(probabilities(self.logits[None], self.activation)[0, index])
-        return Prediction(index, labels[index], float(self.logits[index]), share)
+        """Describe one class, as `ranked.prediction` does."""
+        return prediction(self.model.opened, self.logits, index, self.preserve)
 
     def top(self, count: int = 5) -> tuple[Prediction, ...]:
         """Return the best classes, best first; ties in index order."""
-        order = np.argsort(-self.logits, kind="stable")[:count]
-        return tuple(self.prediction(int(i)) for i in order)
+        return ranked(self.model.opened, self.logits, self.preserve, count)

@@ -111,3 +111,18 @@ def test_masking_inside_the_whole_model_gives_what_the_head_gives(
     whole = bench.whole.run({bench.model.opened.picture.name: inputs, MASK: mask})[0]
     head = bench.model.bind_alone(bench.model.features(inputs)).score(mask)
     np.testing.assert_allclose(whole, head, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads memory from /proc")
+def test_serve_answers_every_good_request_under_load(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = str(folder / "models" / f"{MODEL}.onnx")
+    script("serve", monkeypatch, "--seconds", "2", "--clients", "6", "--model", model).main()
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    [steady] = cells(printed.out, "2 ")
+    assert int(steady[3]) > 20
+    assert (steady[4], steady[6]) == ("0", "0")
+    assert float(steady[9]) > 1.2, "no batches were formed"
+    assert [line[3] for line in cells(printed.out, "alone")] == ["1.00"]

@@ -1,15 +1,22 @@
 """Pictures in arrays: one, many, or those of an NPZ file."""
 
+import io
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
+from ...engine.errors import PictureError
 from ...engine.preprocess import from_pixels
 from ...engine.types import Picture
 from ..datasets import npz
+
+ARRAY = b"\x93NUMPY"
+ARRAYS = (ARRAY, b"PK\x03\x04")
+"""How .npy and .npz files begin."""
 
 
 def each_array(pixels: NDArray[Any]) -> Iterator[Callable[[], Picture]]:
@@ -29,3 +36,17 @@ def each_of_npz(path: Path, opener: Callable[[Path], Picture]) -> Iterator[Calla
     """Yield the pictures of an NPZ file as a data set's are read from it."""
     for sample in npz.read(path, opener).samples:
         yield sample.open
+
+
+def array_in(path: Path, data: bytes) -> NDArray[Any]:
+    """Read the array of an .npy file, or the only one of an .npz file."""
+    try:
+        content = np.load(io.BytesIO(data), allow_pickle=False)
+        if isinstance(content, np.ndarray):
+            return content
+        names = content.files
+        if len(names) == 1:
+            return np.asarray(content[names[0]])
+    except Exception as error:  # NumPy's reader raises whatever the bytes make it stumble over
+        raise PictureError(f"expected an array in {str(path)!r}, could not read it ({error}); save it again") from None
+    raise PictureError(f"expected one array in {str(path)!r}, got {', '.join(names) or 'none'}; save one alone as .npy")
