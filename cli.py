@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from . import __version__, engine
+from .adapters.bulk import FORMS, find_pictures, form_named
 from .adapters.datasets import FORMATS, open_dataset
 from .adapters.images import decode_strange, find_images, open_image
 from .engine import Choice, DdcamError, Explanation, Model, Picture, Wishes
@@ -502,6 +503,51 @@ def evaluate(model: Path, dataset: Path, out: Path | None, **options: Any) -> No
     engine.write_results(found)
     click.echo(engine.summary_json(found) if as_json else table(engine.means(found)))
     note(f"written to {folder}; open report.html there")
+
+
+@cli.command()
+@click.argument("model", type=model_type)
+@click.argument("source", metavar="INPUT", type=path_type)
+@option("-o", "--out", type=path_type, metavar="DIR", show_default="NAME.batch",
+        help="Folder of the rows; a run that was stopped goes on there.")  # fmt: skip
+@option("--method", metavar="NAME", default="dd-cam", help="How to explain, with options as for explain.")
+@with_options(ASKING_OPTIONS)
+@option("--workers", type=click.IntRange(1, 1024), metavar="N", show_default="half the cores; 1 on a GPU or for few",
+        help="Processes with a model each, which share the cores; 1 is this one.")  # fmt: skip
+@option("--maps", type=choices("none", "png", "npy", "zip"), default="none",
+        help="Write maps: a folder of PNG or NPY files a shard, or one zip of PNG files.")  # fmt: skip
+@option("--format", "form", type=choices(*FORMS), default="parquet", help="How rows are written.")
+@option("--shard", type=click.IntRange(1, 10**6), metavar="N", show_default="a sixteenth of all, from 16 to 500",
+        help="Pictures a file of rows; what a kill can cost, times the workers.")  # fmt: skip
+@flag("--text", help="Add the explanation in sentences.")
+@option("--engine", "place", type=choices("local", "ray"), default="local", help="Where workers run.")
+@option("--address", metavar="HOST", show_default="auto: the cluster that is there", help="The Ray cluster's address.")
+@flag("--force", help="Begin again where an earlier run is.")
+@with_options(MODEL_OPTIONS)
+def batch(model: Path, source: Path, out: Path | None, **options: Any) -> None:
+    """Explain the pictures of INPUT, a folder or a list of any length, into files of rows; see docs/bulk.md."""
+    root, names = find_pictures(source)
+    folder, form = out or Path(f"{model.stem}.batch"), form_named(options.pop("form"))
+    deal = deal_of(options)
+    if options.pop("force"):
+        engine.restart_bulk(folder)
+    size, asked = (
+        options.pop("shard"),
+        {name: options.pop(name) for name in ("method", "target", "preserve", "maps", "text")},
+    )
+    job = engine.Job(model, folder, root, open_image, **asked, form=form, wishes=wishes_of(options))
+    with_progress(engine.bulk(job, names, size=size, deal=deal, note=note), "pictures")
+    note(f"written to {folder}")
+
+
+def deal_of(options: dict[str, Any]) -> engine.Deal:
+    """Take out of the parameters who computes shards."""
+    place, workers, address = (options.pop(name) for name in ("place", "workers", "address"))
+    if place == "local":
+        return functools.partial(engine.locally, workers=workers)
+    from .adapters.ray import on_ray  # noqa: PLC0415  (Ray, only where it is used)
+
+    return functools.partial(on_ray, address=address, workers=workers)
 
 
 def with_progress(steps: Iterator[tuple[int, int]], what: str) -> None:

@@ -156,7 +156,7 @@ def _named(source: str, urls: bool) -> Iterator[Callable[[], Picture]]:
             raise PictureError(f"expected a file, got the URL {source!r}; URLs are fetched only with urls=True")
         yield partial(_from_web, source)
     elif path.suffix.lower() == ".zip" and path.is_file():
-        for name, content in members(path, sorted(_suffixes())):
+        for name, content in members(path, sorted(suffixes())):
             yield partial(_from_archive, name, content)
     elif path.suffix.lower() == ".npz" and path.is_file():
         yield from each_of_npz(path, open_image)
@@ -194,7 +194,7 @@ def _meant(name: str | Path) -> list[Path]:
     if os.path.isfile(name):
         return [Path(name)]
     if os.path.isdir(name):
-        found = [path for path in _listed(Path(name)) if path.suffix.lower() in _suffixes()]
+        found = [path for path in _listed(Path(name)) if path.suffix.lower() in suffixes()]
         kind = f"a folder with pictures directly inside it ({', '.join(FORMATS)})"
     else:
         found = [Path(match) for match in glob.glob(str(name), recursive=True)]
@@ -212,7 +212,8 @@ def _listed(folder: Path) -> list[Path]:
         raise _unreadable(folder, error) from None
 
 
-def _suffixes() -> set[str]:
+def suffixes() -> set[str]:
+    """Return how names of picture files end."""
     return {".npy", *(suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS)}
 
 
@@ -222,7 +223,7 @@ def _read(path: Path) -> bytes:
         raise PictureError(f"expected a picture file, but {str(path)!r} is {kind}; name a file")
     try:
         with path.open("rb") as file:
-            data = file.read(BYTE_LIMIT + 1)
+            data = file.read(min(os.fstat(file.fileno()).st_size, BYTE_LIMIT) + 1)  # which is allocated beforehand
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from None
     if not 0 < len(data) <= BYTE_LIMIT:

@@ -1,5 +1,9 @@
 """The engine: everything that needs no file format but ONNX and no library but the core ones."""
 
+from .bulk import bulk
+from .bulk import restart as restart_bulk
+from .bulk_shard import Job
+from .bulk_workers import Deal, locally
 from .choose import Choice, loader, require_score
 from .compare import Comparison, Contest, Row, compare
 from .comparison_file import describe_comparison, require_free, save_comparison
@@ -31,11 +35,13 @@ __all__ = [
     "Comparison",
     "Contest",
     "DdcamError",
+    "Deal",
     "Decision",
     "Derivative",
     "Explainer",
     "Explanation",
     "Export",
+    "Job",
     "Method",
     "Model",
     "Picture",
@@ -45,6 +51,7 @@ __all__ = [
     "Seen",
     "Verdict",
     "Wishes",
+    "bulk",
     "catalogue",
     "check_export",
     "compare",
@@ -60,6 +67,7 @@ __all__ = [
     "inspect_strictly",
     "load",
     "loader",
+    "locally",
     "means",
     "methods_named",
     "metric_catalogue",
@@ -72,6 +80,7 @@ __all__ = [
     "require_score",
     "require_writable",
     "restart",
+    "restart_bulk",
     "results",
     "save",
     "save_comparison",

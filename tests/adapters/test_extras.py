@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 SETTINGS = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
-LIBRARIES = {"torch": "torch", "keras": "keras", "sklearn": "skl2onnx", "serve": "starlette"}
+LIBRARIES = {"torch": "torch", "keras": "keras", "sklearn": "skl2onnx", "serve": "starlette", "ray": "ray"}
 """What an adapter cannot do without."""
 
 

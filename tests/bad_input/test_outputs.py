@@ -85,6 +85,22 @@ def test_a_name_too_long(refused, digits: Path, digit: Path) -> None:
     refused("explain", digits, digit, "-o", "a" * 300, names="too long")
 
 
+TAKEN = {
+    "taken": r"taken exists and holds no plan.json; choose another -o",
+    "taken/thesis.txt": "exists and holds no plan.json",
+    "taken/thesis.txt/out": "thesis.txt is not a folder",
+}
+
+
+@pytest.mark.parametrize("name", TAKEN)
+@pytest.mark.parametrize("force", [(), ("--force",)])
+def test_a_batch_spares_what_is_not_its_own(
+    refused, digits: Path, digit: Path, taken: Path, name: str, force: tuple[str, ...]
+) -> None:
+    refused("batch", digits, digit.parent, "--format", "jsonl", "-o", name, *force, names=TAKEN[name])
+    assert (taken / "thesis.txt").read_text() == "do not lose me"
+
+
 def test_one_taken_folder_among_several(ddcam, digits: Path, digit: Path, tmp_path: Path) -> None:
     (tmp_path / "out" / "two_0").mkdir(parents=True)
 
