@@ -151,11 +151,12 @@ def compare(session: Session, model: Model, inputs: NDArray[Any], asked: Export,
     """
     feeds = {model.opened.picture.name: inputs}
     [found] = session.run(feeds, [MAP])
+    grid_map: Floats | None
     if method.name == SEARCH:
         grid_map, other = compare_search(session, model, inputs, asked.preserve, asked.target)
     else:
         grid_map, other = method(posed(model, inputs, asked)).grid_map, False
-    off = float(np.abs(found[0, 0] - shown_map(model, grid_map, asked.size)).max())
+    off = 0.0 if grid_map is None else float(np.abs(found[0, 0] - shown_map(model, grid_map, asked.size)).max())
     allowed = TOLERANCE[coarsest(model.opened)]
     if not off <= allowed:
         raise CheckError(f"the exported map differs from the engine's by {off:.2g} of 1, more than {allowed:g}")

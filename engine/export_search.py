@@ -159,24 +159,35 @@ def head_graph(model: Model) -> bytes:
 
 def compare_search(
     session: Session, model: Model, inputs: NDArray[Any], preserve: str | None, target: str | None
-) -> tuple[Floats, bool]:
+) -> tuple[Floats | None, bool]:
     """Compare a search inside an exported model with the engine's; return the engine's map `[h, w]` for its subset.
 
-    And whether that is another subset than the engine's: then the engine's certificate decides. Raises CheckError.
+    And whether that is another subset than the engine's: then the engine's certificate decides. No map where two
+    classes tie and the engine sees nothing to preserve. Raises CheckError.
     """
     units, sufficient, minimal = session.run({model.opened.picture.name: inputs}, [UNITS, SUFFICIENT, MINIMAL])
     subset, flags = tuple(np.flatnonzero(units[0]).tolist()), (bool(sufficient[0]), bool(minimal[0]))
+    question = Question(search="sweep")
     try:
-        problem = Problem(model, inputs, target=target, preserve=preserve, question=Question(search="sweep"))
+        problem = Problem(model, inputs, target=target, preserve=preserve, question=question)
+    except OptionError:  # this picture is not decided so
+        return nothing_found(model, subset, flags), False
+    try:
         found = find(problem)
-    except (OptionError, PictureError):  # this picture is not decided so: there is nothing to preserve
-        require(not subset and not any(flags), "a subset where there is nothing to preserve", subset)
-        return np.zeros(model.split.grid, np.float32), False
-    other = subset != found.subset
+    except PictureError:
+        if problem.predicate.close(problem.logits[None])[0]:  # a tie, of which rounding makes a decision elsewhere
+            return None, bool(subset)
+        return nothing_found(model, subset, flags), False
     attribution = from_found(problem, replace(found, subset=subset), 0.0)
     require(attribution.subset == subset, "a subset that the unfolded head does not certify", subset)
     require(flags == (True, True), f"a certified subset and calls it sufficient, minimal = {flags}", subset)
-    return attribution.grid_map, other
+    return attribution.grid_map, subset != found.subset
+
+
+def nothing_found(model: Model, subset: tuple[int, ...], flags: tuple[bool, bool]) -> Floats:
+    """Return the map of nothing; CheckError where something was found although there is nothing to preserve."""
+    require(not subset and not any(flags), "a subset where there is nothing to preserve", subset)
+    return np.zeros(model.split.grid, np.float32)
 
 
 def require(holds: bool, what: str, subset: tuple[int, ...]) -> None:
