@@ -163,7 +163,8 @@ def compare_search(
     """Compare a search inside an exported model with the engine's; return the engine's map `[h, w]` for its subset.
 
     And whether that is another subset than the engine's: then the engine's certificate decides. No map where two
-    classes tie and the engine sees nothing to preserve. Raises CheckError.
+    classes tie for one of them, so that it has nothing to preserve: in integer models a step of rounding can make or
+    break a tie. Raises CheckError.
     """
     units, sufficient, minimal = session.run({model.opened.picture.name: inputs}, [UNITS, SUFFICIENT, MINIMAL])
     subset, flags = tuple(np.flatnonzero(units[0]).tolist()), (bool(sufficient[0]), bool(minimal[0]))
@@ -178,10 +179,18 @@ def compare_search(
         if problem.predicate.close(problem.logits[None])[0]:  # a tie, of which rounding makes a decision elsewhere
             return None, bool(subset)
         return nothing_found(model, subset, flags), False
+    if not any(flags) and tied(session, model, inputs):
+        return None, True
     attribution = from_found(problem, replace(found, subset=subset), 0.0)
     require(attribution.subset == subset, "a subset that the unfolded head does not certify", subset)
     require(flags == (True, True), f"a certified subset and calls it sufficient, minimal = {flags}", subset)
     return attribution.grid_map, subset != found.subset
+
+
+def tied(session: Session, model: Model, inputs: NDArray[Any]) -> bool:
+    """Tell whether the scores of an exported model have several largest ones."""
+    [scores] = session.run({model.opened.picture.name: inputs}, [model.opened.logits.output])
+    return int((scores == scores.max()).sum()) > 1
 
 
 def nothing_found(model: Model, subset: tuple[int, ...], flags: tuple[bool, bool]) -> Floats:
