@@ -6,6 +6,7 @@ Node and browser run where examples/embed/{node,browser} have their node_modules
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -31,12 +32,15 @@ FEW = 5
 """Pictures for methods other than DD-CAM, and for other runtimes."""
 HEADER = """# Explanations inside models
 
-Made by `python benchmarks/embed.py` with ddcam {version} and ONNX Runtime {runtime}. Off: the largest difference of the
-model's own outputs (relative) and of the maps (of 1) from the engine's. Same: pictures on which DD-CAM's subset inside
-the model is the engine's; another one, certified by the engine all the same (a probe within rounding), is counted
-apart. DD-CAM on up to {pictures} pictures of each model, other methods and runtimes on {few}.
+Made by `python benchmarks/embed.py` with ddcam {version} and ONNX Runtime {runtime}. Outputs: the largest relative
+difference of the model's own outputs. Same: pictures on which DD-CAM's subset inside the model is the engine's; beside
+it those with another subset that the engine certifies all the same (a probe, or a tie of the decision, within
+rounding). Then, for each method, the largest difference of its maps from the engine's, of 1. DD-CAM (with `top1`, or
+what fits the model) on up to {pictures} pictures of each model, other methods and runtimes on {few}. In brackets:
+refused, for the reason below.
 
-"""
+| model | outputs | same | other, certified | {methods} |
+|---|---|---|---|{rule}|"""
 
 
 def main() -> None:
@@ -45,32 +49,47 @@ def main() -> None:
     parser.add_argument("--only", default="", help="a part of the model's name")
     asked = parser.parse_args()
     numbers = {"version": ddcam.__version__, "runtime": onnxruntime.__version__, "few": FEW, "pictures": asked.pictures}
-    print(HEADER.format(**numbers))
-    print("| model | method | outputs off | maps off | same | other, certified | refused |")
-    print("|---|---|---|---|---|---|---|")
+    print(HEADER.format(**numbers, methods=" | ".join(METHODS), rule="---|" * (len(METHODS) - 1) + "---"))
     subjects = [one for one in real_models(asked.pictures) if asked.only in one.name]
+    reasons: dict[str, int] = {}
     with tempfile.TemporaryDirectory() as folder:
         for subject in subjects:
-            for method in METHODS:
-                print(line(subject, method, Path(folder)), flush=True)
+            found = {method: compared(subject, method, Path(folder)) for method in METHODS}
+            print(line(subject, found, reasons), flush=True)
+        for reason, number in reasons.items():
+            print(f"\n{number}. {reason}")
         print("\n## Other runtimes\n\n| model | runtime | maps off | same |\n|---|---|---|---|")
         for subject in subjects:
             for row in elsewhere(subject, Path(folder)):
                 print(row, flush=True)
 
 
-def line(subject: Subject, method: str, folder: Path) -> str:
-    """Export, compare, and say how it went in a row of the table."""
-    file, start = folder / "explained.onnx", f"| {subject.name} | {method} |"
+Compared = tuple[float, float, int, int]
+"""How far outputs and maps are off, of how many pictures, and on how many the subset is another one."""
+
+
+def compared(subject: Subject, method: str, folder: Path) -> Compared | str:
+    """Export and compare; return what came out, or why not."""
+    file = folder / "explained.onnx"
     pictures = [ddcam.open_image(path) for path in subject.pictures[: None if method == "dd-cam" else FEW]]
     try:
         agreed = export(subject.file, file, Export(method), wishes_of(subject), replace=True)
         found = check_export(file, pictures, wishes_of(subject))
     except DdcamError as error:
-        return f"{start} | | | | {error} |"
-    others = sum(other for _, other in found)
-    same = f"{len(found) - others} of {len(found)} | {others}" if method == "dd-cam" else " | "
-    return f"{start} {agreed.outputs:.1g} | {max(off for off, _ in found):.1g} | {same} | |"
+        return re.sub(r"\(node '.*?'\)", "", str(error))
+    return agreed.outputs, max(off for off, _ in found), len(found), sum(other for _, other in found)
+
+
+def line(subject: Subject, found: dict[str, Compared | str], reasons: dict[str, int]) -> str:
+    """Write a model's row of the table."""
+    offs = [told[0] for told in found.values() if not isinstance(told, str)]
+    cells = [f"{max(offs):.1g}" if offs else "-"]
+    search = found["dd-cam"]
+    cells += ["-", "-"] if isinstance(search, str) else [f"{search[2] - search[3]} of {search[2]}", str(search[3])]
+    for told in found.values():
+        refused = isinstance(told, str)
+        cells.append(f"({reasons.setdefault(told, len(reasons) + 1)})" if refused else f"{told[1]:.1g}")
+    return f"| {subject.name} | {' | '.join(cells)} |"
 
 
 def wishes_of(subject: Subject) -> Wishes:

@@ -5,7 +5,7 @@ import * as ort from "./node_modules/onnxruntime-web/dist/ort.wasm.min.mjs";
 
 const asked = new URLSearchParams(location.search);
 const folder = asked.get("folder") ?? "prepared";
-const arrays = { float32: Float32Array, uint8: Uint8Array };
+const arrays = { float32: Float32Array, float16: Uint16Array, uint8: Uint8Array }; // of float16 the bits
 
 async function load(name) {
   const answer = await fetch(`${folder}/${name}`);

@@ -12,7 +12,7 @@ if (!folder) {
   exit(2);
 }
 const about = JSON.parse(readFileSync(join(folder, "about.json"), "utf8"));
-const arrays = { float32: Float32Array, uint8: Uint8Array };
+const arrays = { float32: Float32Array, float16: Uint16Array, uint8: Uint8Array }; // of float16 the bits
 const bytes = readFileSync(join(folder, "input.bin"));
 const values = new arrays[about.type](bytes.buffer, bytes.byteOffset, bytes.byteLength / arrays[about.type].BYTES_PER_ELEMENT);
 
