@@ -29,14 +29,14 @@ METHODS = (
     "input-x-gradient", "fullgrad", "guided-backpropagation", "lrp", "attention-relevance",
 )  # fmt: skip
 FEW = 5
-"""Pictures for methods other than DD-CAM, and for other runtimes."""
+"""Pictures for methods other than DD-CAM."""
 HEADER = """# Explanations inside models
 
 Made by `python benchmarks/embed.py` with ddcam {version} and ONNX Runtime {runtime}. Outputs: the largest relative
 difference of the model's own outputs. Same: pictures on which DD-CAM's subset inside the model is the engine's; beside
 it those with another subset that the engine certifies all the same (a probe, or a tie of the decision, within
 rounding). Then, for each method, the largest difference of its maps from the engine's, of 1. DD-CAM (with `top1`, or
-what fits the model) on up to {pictures} pictures of each model, other methods and runtimes on {few}. In brackets:
+what fits the model) on up to {pictures} pictures of each model, other methods on {few}. In brackets:
 refused, for the reason below.
 
 | model | outputs | same | other, certified | {methods} |
@@ -46,6 +46,7 @@ refused, for the reason below.
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pictures", type=int, default=100)
+    parser.add_argument("--elsewhere", type=int, default=20, help="pictures for other runtimes")
     parser.add_argument("--only", default="", help="a part of the model's name")
     asked = parser.parse_args()
     numbers = {"version": ddcam.__version__, "runtime": onnxruntime.__version__, "few": FEW, "pictures": asked.pictures}
@@ -60,7 +61,7 @@ def main() -> None:
             print(f"\n{number}. {reason}")
         print("\n## Other runtimes\n\n| model | runtime | maps off | same |\n|---|---|---|---|")
         for subject in subjects:
-            for row in elsewhere(subject, Path(folder)):
+            for row in elsewhere(subject, asked.elsewhere, Path(folder)):
                 print(row, flush=True)
 
 
@@ -96,14 +97,14 @@ def wishes_of(subject: Subject) -> Wishes:
     return Wishes(preprocessing=subject.preset)
 
 
-def elsewhere(subject: Subject, folder: Path) -> Iterator[str]:
+def elsewhere(subject: Subject, count: int, folder: Path) -> Iterator[str]:
     """Run a model with DD-CAM inside in other runtimes, and compare with what Python gives for the same file."""
     file = folder / "explained.onnx"
     try:
         export(subject.file, file, Export("dd-cam"), wishes_of(subject), replace=True)
     except DdcamError:
         return
-    inputs = prepared(subject, folder)
+    inputs = prepared(subject, count, folder)
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     names, first = ["saliency_map", "units"], session.get_inputs()[0].name
     expected = [session.run(names, {first: one[None]}) for one in inputs]
@@ -115,10 +116,10 @@ def elsewhere(subject: Subject, folder: Path) -> Iterator[str]:
         yield f"| {subject.name} | {runtime} | {off:.1g} | {same} of {len(results)} |"
 
 
-def prepared(subject: Subject, folder: Path) -> np.ndarray:
+def prepared(subject: Subject, count: int, folder: Path) -> np.ndarray:
     """Write what the programs under examples/embed read, for a few pictures; return the model inputs."""
     model = subject.load()
-    inputs = np.concatenate(subject.inputs(model)[:FEW])
+    inputs = np.concatenate(subject.inputs(model)[:count])
     inputs.tofile(folder / "input.bin")
     labels = [model.opened.labels[index] for index in range(model.opened.logits.classes)]
     about = {"shape": inputs.shape, "type": str(inputs.dtype), "scores": model.opened.logits.output, "labels": labels}
