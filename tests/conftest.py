@@ -1,5 +1,6 @@
 """What all tests share: settings for noisy machines, and the command line as the console script runs it."""
 
+import signal
 import sys
 from collections.abc import Callable
 
@@ -8,6 +9,13 @@ from hypothesis import settings
 
 settings.register_profile("ddcam", deadline=None, derandomize=True)  # a property must not fail for being slow
 settings.load_profile("ddcam")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """Let what tests start be interrupted: a run in the background ignores Ctrl-C, and so would its children."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
