@@ -16,7 +16,8 @@ from .check import TOLERANCE, require_equal
 from .errors import CheckError, OptionError
 from .explain import at_input
 from .export_search import SEARCH, compare_search, with_search
-from .graph.embed import EXPLAIN, MAP, MapGraph, Shown, with_formula
+from .graph.build import TINY
+from .graph.embed import EXPLAIN, MAP, MapGraph, Shown, with_formula, with_true_shapes
 from .graph.load import read_model
 from .labels import find_label
 from .methods import METHODS, Method, method_named
@@ -29,6 +30,9 @@ from .saliency import enlarging, scaled
 from .types import Floats, Picture, UnitWish, Wishes
 
 SIZES = ("input", "grid")
+KINKS = 1e-3
+"""Largest difference of maps as a whole, |a - b| / |b|, that kinks may cause: one photograph of three in a MobileNetV3
+gave 4e-4 for saliency, with single pixels off by 8e-4."""
 METADATA = tuple(f"ddcam_{name}" for name in ("method", "class", "output", "size", "version", "preserve", "units"))
 """Keys of the metadata that an exported file carries: what is explained (class: nothing is the one decided for)."""
 
@@ -156,14 +160,25 @@ def compare(session: Session, model: Model, inputs: NDArray[Any], asked: Export,
         grid_map, other = compare_search(session, model, inputs, asked.preserve, asked.target)
     else:
         grid_map, other = method(posed(model, inputs, asked)).grid_map, False
-    off = 0.0 if grid_map is None else float(np.abs(found[0, 0] - shown_map(model, grid_map, asked.size)).max())
-    allowed = TOLERANCE[coarsest(model.opened)]
-    if not off <= allowed:
-        raise CheckError(f"the exported map differs from the engine's by {off:.2g} of 1, more than {allowed:g}")
+    off = 0.0 if grid_map is None else map_error(found[0, 0], shown_map(model, grid_map, asked.size), model)
     [nothing] = session.run({**feeds, EXPLAIN: np.array(False)}, [MAP])
     if nothing.shape != found.shape or nothing.any():
         raise CheckError("the exported model gives a map where none is asked for; please report this model")
     return off, other
+
+
+def map_error(found: Floats, expected: Floats, model: Model) -> float:
+    """Return how far a map is from the engine's; CheckError where that is not rounding.
+
+    A unit within rounding of a kink (of a ReLU, a HardSwish) has one slope or the other, and changes a gradient in its
+    whole field of view by a little: then the maps must agree as a whole.
+    """
+    change = np.abs(found - expected)
+    off, allowed = float(change.max()), TOLERANCE[coarsest(model.opened)]
+    whole = float(np.linalg.norm(change) / max(float(np.linalg.norm(expected)), TINY))
+    if not (off <= allowed or whole <= KINKS):
+        raise CheckError(f"the exported map differs from the engine's by {off:.2g} of 1, more than {allowed:g}")
+    return off
 
 
 def posed(model: Model, inputs: NDArray[Any], asked: Export) -> Problem:
@@ -191,7 +206,7 @@ def with_explanation(model: Model, method: Method, asked: Export) -> bytes:
     dtype = opened.measured.values[running.source].dtype
     graph = MapGraph(running.written.graph, running.source, dtype, TARGET, RESULT, (height, width))
     shown = Shown(opened.logits.tensor, opened.logits.classes, target, larger(model, (height, width), asked.size))
-    return with_formula(opened.graph.proto, graph, shown, metadata)
+    return with_formula(with_true_shapes(opened.graph.proto, opened.measured), graph, shown, metadata)
 
 
 def larger(model: Model, grid: tuple[int, int], size: str) -> tuple[Floats, Floats] | None:

@@ -13,7 +13,18 @@ from .find import find
 from .graph.attention import Attention, find_attention
 from .graph.build import Builder, Var, builder_for
 from .graph.cut import LOGITS, MASK, Part, extract
-from .graph.embed import LOWEST, MINIMAL, PREFIX, SUFFICIENT, UNITS, Enlarging, Output, embed, finished
+from .graph.embed import (
+    LOWEST,
+    MINIMAL,
+    PREFIX,
+    SUFFICIENT,
+    UNITS,
+    Enlarging,
+    Output,
+    embed,
+    finished,
+    with_true_shapes,
+)
 from .graph.fold import Reading, find_product, folded_head, rest_of
 from .graph.fold_attention import fold_attention
 from .graph.load import read_graph
@@ -45,7 +56,7 @@ def with_search(
     Raises OptionError for a predicate or a head that has no graph, ModelError where the model cannot be written so.
     """
     opened = model.opened
-    whole = raised_to(opened.graph.proto, LOWEST)
+    whole = raised_to(with_true_shapes(opened.graph.proto, opened.measured), LOWEST)
     op, into = builder_for(whole, PREFIX), host(whole.graph)
     always = Builder(f"{op.prefix}always_", op.opset)
     plan, asked = plan_of(model, into), asked_of(model, preserve, target)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from ..errors import ModelError
+from ..types import Measured
 from .build import Builder, Var, builder_for
 from .load import Graph, opset, valid_bytes
 from .loops import info
@@ -146,6 +147,25 @@ def require_free_names(graph: onnx.GraphProto, wanted: Sequence[str]) -> None:
     for name in (*wanted, EXPLAIN):
         if name in taken:
             raise ModelError(f"the model has a tensor {name!r} of its own; rename it before an explanation is embedded")
+
+
+def with_true_shapes(proto: onnx.ModelProto, measured: Measured) -> onnx.ModelProto:
+    """Return a model without the shapes that it declares and does not keep: runtimes lay out memory by them.
+
+    Some files name the batch that they were trained with (128) for an output; the plain model runs all the same, what
+    is put behind it does not. What changes with the batch becomes free.
+    """
+    told = onnx.ModelProto()
+    told.CopyFrom(proto)
+    for value in (*told.graph.output, *told.graph.value_info):
+        seen = measured.values.get(value.name)
+        dims = value.type.tensor_type.shape.dim
+        if seen is None or len(dims) != len(seen.shape):
+            continue
+        for dim, one, two in zip(dims, seen.shape, (measured.batch_two or {}).get(value.name, seen.shape), strict=True):
+            if dim.HasField("dim_value") and not dim.dim_value == one == two:
+                dim.Clear()
+    return told
 
 
 # ----- what comes before a formula and after it -----

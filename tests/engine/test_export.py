@@ -206,3 +206,30 @@ def test_names_of_ours_give_way(tmp_path: Path) -> None:
     export(tmp_path / "taken.onnx", tmp_path / "out.onnx", Export("saliency"), Wishes())
 
     assert embedded(tmp_path / "out.onnx") is not None
+
+
+@pytest.mark.parametrize("method", ["grad-cam", "dd-cam"])
+def test_a_batch_that_an_output_declares_and_does_not_keep_is_free(method: str, tmp_path: Path) -> None:
+    proto = onnx.load(demo_path("digits_cnn_interacting"))
+    flat = next(node for node in proto.graph.node if node.op_type == "Flatten").output[0]
+    proto.graph.output.append(helper.make_tensor_value_info(flat, onnx.TensorProto.FLOAT, [128, None]))
+    width = ddcam.load(demo_path("digits_cnn_interacting")).opened.measured.values[flat].shape[1]
+    proto.graph.output[-1].type.tensor_type.shape.dim[1].dim_value = width
+    onnx.save(proto, tmp_path / "stale.onnx")
+    export(tmp_path / "stale.onnx", tmp_path / "out.onnx", Export(method), Wishes())
+
+    outputs = {item.name: item.shape for item in session(tmp_path / "out.onnx").get_outputs()}
+    assert outputs[flat][1:] == [width]
+    assert outputs[flat][0] != 128
+
+
+def test_a_map_may_differ_by_a_kink_but_not_more() -> None:
+    from ddcam.engine.export import map_error  # noqa: PLC0415  (the name `export` is that of the function)
+
+    model, want = ddcam.load(demo_path("digits_vit")), np.linspace(0, 1, 400, dtype=np.float32).reshape(20, 20)
+    kinked, wrong = want.copy(), want.copy()
+    kinked[3, 3] += 8e-4
+    wrong[3:9] += 8e-3
+    assert map_error(kinked, want, model) == pytest.approx(8e-4, rel=1e-3)
+    with pytest.raises(CheckError, match=r"by 0\.008 of 1"):
+        map_error(wrong, want, model)
