@@ -19,8 +19,8 @@ from ddcam.engine import Export, Wishes, export
 RUNS = 200
 HEADER = """# The cost of DD-CAM inside a model
 
-Made by `python benchmarks/embed_cost.py` with {machine}: medians of {runs} interleaved runs with one picture, the last
-two columns in the plain model's time.
+Made by `python benchmarks/embed_cost.py` with {machine}:
+medians of {runs} interleaved runs with one picture, the last two columns in the plain model's time.
 
 | model | preserve | threads | plain ms | explained | explain=false |
 |---|---|---|---|---|---|"""
