@@ -17,8 +17,11 @@ SECONDS = 180
 
 
 def posted_by_page(site: Path, folder: Path, *, screenshot: Path | None = None) -> Any:
-    """Show the page of a site with a folder that prepare.py made; return what came out for its pictures."""
-    with served(site, folder) as (address, posted), tempfile.TemporaryDirectory() as profile:
+    """Show the page of a site with a folder that prepare.py made; return what came out for its pictures.
+
+    Helpers of a browser that was ended may still write into its profile.
+    """
+    with served(site, folder) as (address, posted), tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         options = [
             "--headless",
             "--no-sandbox",
