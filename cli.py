@@ -512,7 +512,8 @@ def evaluate(model: Path, dataset: Path, out: Path | None, **options: Any) -> No
         help="Folder of the rows; a run that was stopped goes on there.")  # fmt: skip
 @option("--method", metavar="NAME", default="dd-cam", help="How to explain, with options as for explain.")
 @with_options(ASKING_OPTIONS)
-@option("--workers", type=click.IntRange(1, 1024), metavar="N", show_default="half the cores; 1 on a GPU or for few",
+@option("--workers", type=click.IntRange(1, 1024), metavar="N",
+        show_default="a core each, up to 8; 1 on a GPU or for few",
         help="Processes with a model each, which share the cores; 1 is this one.")  # fmt: skip
 @option("--maps", type=choices("none", "png", "npy", "zip"), default="none",
         help="Write maps: a folder of PNG or NPY files a shard, or one zip of PNG files.")  # fmt: skip

@@ -36,7 +36,7 @@ WAYS = ("predictions", "grad-cam", "dd-cam")
 SHARD = 20
 HEADER = """# What explanations cost a bulk run
 
-ddcam {version}, ONNX Runtime {runtime}, {cores} cores of {machine} that were shared with other work;
+ddcam {version}, ONNX Runtime {runtime}, {cores} cores of {machine} that may be shared with other work;
 {model}, {pictures} photographs in shards of {shard},
 {rounds} rounds in turn; made by `python benchmarks/bulk.py`. Pictures a second are medians over rounds, "x" is the
 median of a round's explanations over its predictions, both with reading, decoding, preparing and writing rows. dd-cam

@@ -20,6 +20,8 @@ Deal = Callable[[Job, Explainer, Sequence[Shard]], Iterator[int]]
 """Has shards completed, by itself or others, and yields now and then how many pictures are done."""
 WORTH = 1000
 """Pictures from which processes are worth their start: some seconds each, for the model is loaded again."""
+USUAL = 8
+"""Processes that are started unasked: each holds the model and some hundred megabytes."""
 TELL = 0.5
 """Seconds between two looks at how far the workers are."""
 
@@ -27,11 +29,11 @@ TELL = 0.5
 def locally(job: Job, explainer: Explainer, shards: Sequence[Shard], *, workers: int | None = None) -> Iterator[int]:
     """Complete shards on this machine in `workers` processes, which share the cores; 1 is this process alone.
 
-    By default one for every two cores (benchmarks/results/bulk.md), and this process alone on a GPU or for fewer than
-    WORTH pictures. Raises RunError where a process dies; finished shards stay.
+    By default one for each core (benchmarks/results/bulk.md) up to USUAL, and this process alone on a GPU or for fewer
+    than WORTH pictures. Raises RunError where a process dies; finished shards stay.
     """
     pictures = sum(len(shard.names) for shard in shards)
-    usual = 1 if explainer.model.device == "cuda" or pictures < WORTH else max(1, cores() // 2)
+    usual = 1 if explainer.model.device == "cuda" or pictures < WORTH else min(cores(), USUAL)
     workers = min(workers or usual, len(shards))
     if workers == 1:
         return in_turn(job, explainer, shards)
