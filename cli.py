@@ -532,10 +532,8 @@ def batch(model: Path, source: Path, out: Path | None, **options: Any) -> None:
     deal = deal_of(options)
     if options.pop("force"):
         engine.restart_bulk(folder)
-    size, asked = (
-        options.pop("shard"),
-        {name: options.pop(name) for name in ("method", "target", "preserve", "maps", "text")},
-    )
+    size = options.pop("shard")
+    asked = {name: options.pop(name) for name in ("method", "target", "preserve", "maps", "text")}
     job = engine.Job(model, folder, root, open_image, **asked, form=form, wishes=wishes_of(options))
     with_progress(engine.bulk(job, names, size=size, deal=deal, note=note), "pictures")
     note(f"written to {folder}")
@@ -627,13 +625,8 @@ def gradient(model: Path, out: Path | None, **options: Any) -> None:
 @option("--target", metavar="CLASS", show_default="the class decided for", help="Class to explain: index or name.")
 @option("--map-size", "map_size", type=choices(*engine.SIZES), default="input",
         help="As large as the model input, or as fine as the features.")  # fmt: skip
-@option(
-    "--triton",
-    type=path_type,
-    metavar="DIR",
-    show_default="none",
-    help="Write a model repository for Triton there, no file.",
-)
+@option("--triton", type=path_type, metavar="DIR", show_default="none",
+        help="Write a model repository for Triton there, no file.")  # fmt: skip
 @flag("--force", help="Overwrite an earlier file.")
 @with_options(MODEL_OPTIONS)
 def export(model: Path, out: Path | None, **options: Any) -> None:
@@ -644,9 +637,7 @@ def export(model: Path, out: Path | None, **options: Any) -> None:
     if (known := engine.embedded(model)) is not None:
         say(f"{model} has the explanation of {known.method} inside already; nothing is written")
         return
-    asked = engine.Export(
-        options.pop("method"), options.pop("target"), options.pop("map_size"), options.pop("preserve")
-    )
+    asked = engine.Export(*(options.pop(name) for name in ("method", "target", "map_size", "preserve")))
     force, triton, file = options.pop("force"), options.pop("triton"), out or Path(f"{model.stem}.explained.onnx")
     if triton is not None and out is not None:
         raise click.UsageError("give -o FILE or --triton DIR, not both")

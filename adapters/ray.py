@@ -5,8 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from ..engine.bulk_rows import explained_rows
-from ..engine.bulk_shard import Job, Shard, complete
+from ..engine.bulk_shard import Job, Shard, complete, rows_of
 from ..engine.errors import DdcamError, MissingPackageError, RunError
 from ..engine.explainer import Explainer
 from .bulk import arrow_table
@@ -32,11 +31,7 @@ class ExplainPictures:
 
     def __call__(self, batch: Batch) -> Any:
         """Return the rows (bulk_rows.COLUMNS) as an Arrow table for a column `path`, and `index` where there is one."""
-        names = list(map(str, batch["path"]))
-        places = map(int, batch["index"]) if "index" in batch else [None] * len(names)
-        named = zip(places, names, strict=True)
-        job = self.job
-        return arrow_table([t.row for t in explained_rows(self.explainer, job.opener, job.root, named, text=job.text)])
+        return arrow_table(rows_of(self.job, self.explainer, batch))
 
 
 class CompleteShards:

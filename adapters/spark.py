@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from ..engine.bulk_rows import COLUMNS, explained_rows
-from ..engine.bulk_shard import Job
+from ..engine.bulk_rows import COLUMNS
+from ..engine.bulk_shard import Job, rows_of
 from ..engine.explainer import Explainer
 
 TYPES = {"int64": "bigint", "int32": "int", "double": "double", "bool": "boolean", "string": "string"}
@@ -25,11 +25,7 @@ def explained(job: Job) -> Callable[[Iterable[Any]], Iterator[Any]]:
 
         explainer = loaded(job)
         for part in parts:
-            names = [str(name) for name in part["path"]]
-            places = [int(place) for place in part["index"]] if "index" in part else [None] * len(names)
-            named = zip(places, names, strict=True)
-            rows = [told.row for told in explained_rows(explainer, job.opener, job.root, named, text=job.text)]
-            yield pandas.DataFrame(rows, columns=list(COLUMNS), dtype=object)
+            yield pandas.DataFrame(rows_of(job, explainer, part), columns=list(COLUMNS), dtype=object)
 
     return frames
 

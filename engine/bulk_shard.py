@@ -3,13 +3,13 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 from zipfile import ZipFile, ZipInfo
 
 import numpy as np
@@ -108,6 +108,14 @@ def complete(job: Job, explainer: Explainer, shard: Shard) -> Iterator[Row]:
             yield rows[-1]
         job.form.write(file, rows)
         flush(file)
+
+
+def rows_of(job: Job, explainer: Explainer, columns: Mapping[str, Iterable[Any]]) -> list[Row]:
+    """Return the rows for a table with a column `path`, and `index` where there is one; nothing is written."""
+    names = list(map(str, columns["path"]))
+    places = map(int, columns["index"]) if "index" in columns else [None] * len(names)
+    named = zip(places, names, strict=True)
+    return [told.row for told in explained_rows(explainer, job.opener, job.root, named, text=job.text)]
 
 
 def flush(file: Path) -> None:

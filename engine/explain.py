@@ -15,7 +15,7 @@ from .methods import method_named
 from .methods.forms import require_form
 from .model import Model
 from .preprocess import arranged, prepare
-from .preserved import default_predicate, with_index
+from .preserved import fitting_predicate
 from .problem import ANY, Problem
 from .render.frame import framed, inside
 from .render.overlay import overlay
@@ -25,7 +25,6 @@ from .render.png import png_bytes
 from .render.series import series_panel, series_plot
 from .render.slices import contact_sheet
 from .saliency import for_the_eye, is_blank, patch_map, saliency_map, volume_map
-from .search.predicate import require_fit
 from .types import (
     Attribution,
     Certificate,
@@ -133,11 +132,9 @@ def require_request(
     """Raise OptionError early where `explain` would refuse method, target or predicate whatever the picture."""
     method_named(method)
     require_form(method, model.opened.picture)
-    logits, labels = model.opened.logits, model.opened.labels
-    asked = default_predicate(model.opened, target) if preserve is None else with_index(preserve, labels)
-    require_fit(asked, logits.classes, logits.activation)
+    fitting_predicate(model.opened, preserve, target)
     if target is not None:
-        find_label(labels, target)
+        find_label(model.opened.labels, target)
 
 
 def save(explanation: Explanation, folder: str | Path, *, keep_arrays: bool = False, replace: bool = False) -> None:

@@ -154,10 +154,11 @@ def compare(session: Session, model: Model, inputs: NDArray[Any], asked: Export,
     See that there is none where none is asked for.
     """
     feeds = {model.opened.picture.name: inputs}
-    [found] = session.run(feeds, [MAP])
+    outputs = dict(zip(session.outputs, session.run(feeds, session.outputs), strict=True))
+    found = outputs[MAP]
     grid_map: Floats | None
     if method.name == SEARCH:
-        grid_map, other = compare_search(session, model, inputs, asked.preserve, asked.target)
+        grid_map, other = compare_search(outputs, model, inputs, asked.preserve, asked.target)
     else:
         grid_map, other = method(posed(model, inputs, asked)).grid_map, False
     off = 0.0 if grid_map is None else map_error(found[0, 0], shown_map(model, grid_map, asked.size), model)

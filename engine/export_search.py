@@ -29,19 +29,18 @@ from .graph.fold import Reading, find_product, folded_head, rest_of
 from .graph.fold_attention import fold_attention
 from .graph.load import read_graph
 from .graph.opset import raised_to
-from .graph.splice import Host, host, spliced, weights_shaped
+from .graph.splice import Host, guest, host, spliced, weights_shaped
 from .head import SAME, batched_graph, masked, plain_head
 from .ingraph.heads import Fixed, Head, Run, attending, multiplying, selecting
 from .ingraph.search_graph import Asked, Plan, Splice, search_graph
 from .labels import find_label
 from .methods.dd_cam import from_found
 from .model import Model
-from .preserved import default_predicate, with_index
+from .preserved import fitting_predicate
 from .problem import Problem
-from .runtime.session import Session
 from .search.gate import TOGETHER
 from .search.kinds import KINDS
-from .search.predicate import parse, require_fit
+from .search.predicate import parse
 from .types import Floats, Question
 
 SEARCH = "dd-cam"
@@ -71,11 +70,8 @@ def with_search(
 
 
 def asked_of(model: Model, preserve: str | None, target: str | None) -> Asked:
-    logits, labels = model.opened.logits, model.opened.labels
-    text = default_predicate(model.opened, target) if preserve is None else with_index(preserve, labels)
-    require_fit(text, logits.classes, logits.activation)
-    kind, value = parse(text)
-    return Asked(kind, value, KINDS[kind].weighs, None if target is None else find_label(labels, target))
+    kind, value = parse(fitting_predicate(model.opened, preserve, target))
+    return Asked(kind, value, KINDS[kind].weighs, None if target is None else find_label(model.opened.labels, target))
 
 
 def plan_of(model: Model, into: Host) -> Plan:
@@ -137,7 +133,8 @@ def running(model: Model, found: Attention, into: Host) -> Run:
     """Return what writes the way from the split to what an attention reads."""
     opened, split = model.opened, model.split
     names = tuple(name for name in (found.scores, found.values, *found.sides) if name != split.tensor)
-    graph = raised_to(extract(opened.graph.proto, opened.measured, Part(split.tensor, names)), LOWEST).graph
+    before = extract(opened.graph.proto, opened.measured, Part(split.tensor, names))
+    graph = guest(raised_to(before, LOWEST).graph)
 
     def run(x: Var) -> Mapping[str, Var]:
         made = spliced(x.op, graph, {split.tensor: x}, into)
@@ -148,7 +145,7 @@ def running(model: Model, found: Attention, into: Host) -> Run:
 
 def splice_of(model: Model, head: Head, into: Host) -> Splice:
     """Return what writes the masked head of a model into a graph."""
-    graph = raised_to(read_graph(head.content), LOWEST).graph
+    graph = guest(raised_to(read_graph(head.content), LOWEST).graph)
 
     def splice(op: Builder, fixed: Fixed, masks: Var) -> Var:
         names = spliced(op, graph, {**fixed, MASK: masks}, into)
@@ -169,16 +166,20 @@ def head_graph(model: Model) -> bytes:
 
 
 def compare_search(
-    session: Session, model: Model, inputs: NDArray[Any], preserve: str | None, target: str | None
+    outputs: Mapping[str, NDArray[Any]],
+    model: Model,
+    inputs: NDArray[Any],
+    preserve: str | None,
+    target: str | None,
 ) -> tuple[Floats | None, bool]:
-    """Compare a search inside an exported model with the engine's; return the engine's map `[h, w]` for its subset.
+    """Compare what a search inside an exported model gave for inputs `[1, ...]`, its `outputs`, with the engine's.
 
-    And whether that is another subset than the engine's: then the engine's certificate decides. No map where two
-    classes tie for one of them, so that it has nothing to preserve: in integer models a step of rounding can make or
-    break a tie. Raises CheckError.
+    Return the engine's map `[h, w]` for its subset, and whether that is another subset than the engine's: then the
+    engine's certificate decides. No map where two classes tie for one of them, so that it has nothing to preserve: in
+    integer models a step of rounding can make or break a tie. Raises CheckError.
     """
-    units, sufficient, minimal = session.run({model.opened.picture.name: inputs}, [UNITS, SUFFICIENT, MINIMAL])
-    subset, flags = tuple(np.flatnonzero(units[0]).tolist()), (bool(sufficient[0]), bool(minimal[0]))
+    subset = tuple(np.flatnonzero(outputs[UNITS][0]).tolist())
+    flags = bool(outputs[SUFFICIENT][0]), bool(outputs[MINIMAL][0])
     question = Question(search="sweep")
     try:
         problem = Problem(model, inputs, target=target, preserve=preserve, question=question)
@@ -190,7 +191,7 @@ def compare_search(
         if problem.predicate.close(problem.logits[None])[0]:  # a tie, of which rounding makes a decision elsewhere
             return None, bool(subset)
         return nothing_found(model, subset, flags), False
-    if not any(flags) and tied(session, model, inputs):
+    if not any(flags) and tied(outputs[model.opened.logits.output]):
         return None, True
     attribution = from_found(problem, replace(found, subset=subset), 0.0)
     require(attribution.subset == subset, "a subset that the unfolded head does not certify", subset)
@@ -198,9 +199,8 @@ def compare_search(
     return attribution.grid_map, subset != found.subset
 
 
-def tied(session: Session, model: Model, inputs: NDArray[Any]) -> bool:
-    """Tell whether the scores of an exported model have several largest ones."""
-    [scores] = session.run({model.opened.picture.name: inputs}, [model.opened.logits.output])
+def tied(scores: NDArray[Any]) -> bool:
+    """Tell whether scores have several largest ones."""
     return int((scores == scores.max()).sum()) > 1
 
 

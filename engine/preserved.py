@@ -4,6 +4,7 @@ from .chosen import ChosenBox
 from .errors import OptionError
 from .labels import find_label
 from .open_model import Opened
+from .search.predicate import require_fit
 from .types import Labels
 
 
@@ -30,6 +31,16 @@ def default_predicate(opened: Opened, target: str | None = None) -> str:
 def any_class(opened: Opened) -> str:
     """Return a predicate under which every class can be posed: nine tenths of its probability, where there are some."""
     return "confidence:0.9" if opened.logits.classes > 1 else default_predicate(opened)
+
+
+def fitting_predicate(opened: Opened, preserve: str | None, target: str | None = None) -> str:
+    """Return the predicate that is asked, by default the head's own, with the index of a class for its name.
+
+    Raises OptionError where it makes no sense for the head, whatever the picture.
+    """
+    asked = default_predicate(opened, target) if preserve is None else with_index(preserve, opened.labels)
+    require_fit(asked, opened.logits.classes, opened.logits.activation)
+    return asked
 
 
 def with_index(preserve: str, labels: Labels) -> str:

@@ -25,18 +25,6 @@ LARGEST = 256
 """Searches under way at once, each with a thread of its own."""
 
 
-def find_together(problems: Sequence[Problem]) -> list[Found]:
-    """Find for problems of one model what `find` finds for each; the first that `find` would refuse raises its error.
-
-    See `find_each`, which this is otherwise.
-    """
-    found = find_each(problems)
-    for one in found:
-        if isinstance(one, Exception):
-            raise one
-    return [one for one in found if isinstance(one, Found)]
-
-
 def find_each(problems: Sequence[Problem]) -> list[Found | Exception]:
     """Find for problems of one model what `find` finds for each, or the error that it raises; the others go on.
 

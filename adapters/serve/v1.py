@@ -14,7 +14,7 @@ from ...engine.explain import at_input
 from ...engine.explainer import Decision, Prepared
 from ...engine.ranked import ranked
 from ...engine.render import from_map, png_bytes
-from ...engine.types import Explanation, Prediction
+from ...engine.types import Explanation
 from .calls import Call, Reading, bad, member, parsed
 from .instances import picture_of
 from .served import Served
@@ -71,12 +71,8 @@ def predictions(served: Served, found: Sequence[Found]) -> Response:
         if not np.isfinite(one.scores).all():
             raise PictureError(f"the model gives scores that are not finite for instance {number}")
         top = ranked(opened, one.scores, served.preserve)
-        told.append(describe_class(top[0]) | {"top": [describe_class(each) for each in top]})
+        told.append(asdict(top[0]) | {"top": [asdict(each) for each in top]})
     return JSONResponse({"predictions": told})
-
-
-def describe_class(prediction: Prediction) -> dict[str, Any]:
-    return asdict(prediction)
 
 
 def explanations(served: Served, prepared: Sequence[Prepared], form: str, found: Sequence[Found]) -> Response:
@@ -93,8 +89,8 @@ def describe(explanation: Explanation) -> dict[str, Any]:
     """Say an explanation in JSON, all but its map."""
     attribution, split, proof = explanation.attribution, explanation.split, explanation.attribution.certificate
     return {
-        "target": describe_class(explanation.target),
-        "top": [describe_class(each) for each in explanation.top],
+        "target": asdict(explanation.target),
+        "top": [asdict(each) for each in explanation.top],
         "method": attribution.method,
         "predicate": explanation.predicate,
         "units": {"kind": split.units, "count": split.count},

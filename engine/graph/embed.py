@@ -1,6 +1,6 @@
 """Put an explanation into the model that it explains: outputs more, which an input switches off."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from .build import Builder, Var, builder_for
 from .load import Graph, opset, valid_bytes
 from .loops import info
 from .opset import raised
-from .splice import host, spliced
+from .splice import guest, host, spliced
 from .walk import reads
 
 MAP, UNITS, SUFFICIENT, MINIMAL = "saliency_map", "units", "sufficient", "minimal"
@@ -82,7 +82,7 @@ def with_formula(proto: onnx.ModelProto, graph: MapGraph, shown: Shown, metadata
         raise ModelError(f"the model is at operator set {opset(model)} and cannot be brought to {opset(added)}")
     op = builder_for(model, PREFIX)
     fed = {graph.source: Var(op, graph.source, graph.dtype).cast("float32"), graph.target: one_hot(shown, op)}
-    names = spliced(op, added.graph, fed, host(model.graph))
+    names = spliced(op, guest(added.graph), fed, host(model.graph))
     result = Var(op, names[graph.result], "float32", (None, *graph.grid))
     nothing = Builder(f"{op.prefix}always_", op.opset)
     return embed(model, (nothing, op), [finished(result, graph.grid, shown.enlarging)], shown.logits, metadata)
@@ -155,17 +155,24 @@ def with_true_shapes(proto: onnx.ModelProto, measured: Measured) -> onnx.ModelPr
     Some files name the batch that they were trained with (128) for an output; the plain model runs all the same, what
     is put behind it does not. What changes with the batch becomes free.
     """
+    if next(untrue_sizes(proto, measured), None) is None:
+        return proto
     told = onnx.ModelProto()
     told.CopyFrom(proto)
-    for value in (*told.graph.output, *told.graph.value_info):
+    for dim in untrue_sizes(told, measured):
+        dim.Clear()
+    return told
+
+
+def untrue_sizes(proto: onnx.ModelProto, measured: Measured) -> Iterator[Any]:
+    """Yield the sizes that outputs and inner tensors declare and were not seen to have, at both batches."""
+    for value in (*proto.graph.output, *proto.graph.value_info):
         seen = measured.values.get(value.name)
         dims = value.type.tensor_type.shape.dim
         if seen is None or len(dims) != len(seen.shape):
             continue
-        for dim, one, two in zip(dims, seen.shape, (measured.batch_two or {}).get(value.name, seen.shape), strict=True):
-            if dim.HasField("dim_value") and not dim.dim_value == one == two:
-                dim.Clear()
-    return told
+        sizes = zip(dims, seen.shape, (measured.batch_two or {}).get(value.name, seen.shape), strict=True)
+        yield from (dim for dim, one, two in sizes if dim.HasField("dim_value") and not dim.dim_value == one == two)
 
 
 # ----- what comes before a formula and after it -----

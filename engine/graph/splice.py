@@ -27,13 +27,26 @@ class Host:
     made: Mapping[Identity, Sequence[str]]
 
 
+@dataclass(frozen=True)
+class Guest:
+    """A graph that is put into others, once or several times, and what its weights hold, by their names."""
+
+    graph: onnx.GraphProto
+    contents: Mapping[str, Content]
+
+
 def host(graph: onnx.GraphProto) -> Host:
     """Read a graph that others are to be put into. Cost: its weights are read once."""
     weights = {content(tensor): tensor.name for tensor in graph.initializer}
     return Host(weights, {identity(node, list(node.input)): list(node.output) for node in graph.node})
 
 
-def spliced(op: Builder, added: onnx.GraphProto, feeds: Mapping[str, Var], into: Host) -> dict[str, str]:
+def guest(graph: onnx.GraphProto) -> Guest:
+    """Read a graph that is to be put into others. Cost: its weights are read once."""
+    return Guest(graph, {tensor.name: content(tensor) for tensor in graph.initializer})
+
+
+def spliced(op: Builder, added: Guest, feeds: Mapping[str, Var], into: Host) -> dict[str, str]:
     """Append a graph's nodes under names of their own, its inputs fed by `feeds`; return the names of its tensors.
 
     Nodes that the host has, on the same tensors and weights, are taken from there. Raises ModelError for a node with
@@ -41,7 +54,7 @@ def spliced(op: Builder, added: onnx.GraphProto, feeds: Mapping[str, Var], into:
     """
     prefix = f"{op.name('part')}_"
     names = {name: value.name for name, value in feeds.items()} | {"": ""} | kept_weights(op, prefix, added, into)
-    for node in added.node:
+    for node in added.graph.node:
         if next(subgraphs(node), None) is not None:
             raise ModelError(f"the explanation needs {node.op_type} {node.name!r}, which cannot be embedded")
         inputs = [names[name] for name in node.input]
@@ -54,11 +67,11 @@ def spliced(op: Builder, added: onnx.GraphProto, feeds: Mapping[str, Var], into:
     return names
 
 
-def kept_weights(op: Builder, prefix: str, graph: onnx.GraphProto, into: Host) -> dict[str, str]:
+def kept_weights(op: Builder, prefix: str, added: Guest, into: Host) -> dict[str, str]:
     """Give every weight of a graph a name: the host's where that has the same numbers, else a new one."""
     names = {}
-    for tensor in graph.initializer:
-        known = into.weights.get(content(tensor))
+    for tensor in added.graph.initializer:
+        known = into.weights.get(added.contents[tensor.name])
         names[tensor.name] = known or f"{prefix}{tensor.name}"
         if known is None:
             copy = onnx.TensorProto()

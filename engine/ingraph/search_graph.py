@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 
 from ..graph.build import Builder, Var, relu
-from ..graph.loops import Turn, column, inside, loop, number, row, scalar, scattered
+from ..graph.cut import LEAST
+from ..graph.loops import Turn, inside, loop, number, row, scalar, scattered
 from ..graph.quantization import Quantization
 from ..graph.splice import Host, content_of
 from ..types import Floats, Logits, Split
@@ -19,8 +20,6 @@ from .useful import Worth, by_class, by_removal, by_rows, first, worth
 
 Splice = Callable[[Builder, Fixed, Var], Var]
 """Writes the head into a graph: what a picture fixes and masks `[B, n]` to logits `[B, C]`."""
-LEAST = 1e-12
-"""Added to probabilities before their logarithm is taken."""
 
 
 @dataclass(frozen=True)
@@ -181,10 +180,7 @@ class One:
             return first(by_rows(weighed, scorer.effects), units)
 
         def costs(each: Var) -> Var:
-            op = each.op
-            gone = op.Equal(op.constant(np.arange(units)[None]), column(each))
-            masks = gone.where(0.0, op.constant(np.ones((1, units), np.float32)))
-            return by_rows(weighed, full - self.head(op, masks))
+            return by_rows(weighed, full - scorer.without(each.op.ints(range(units)), each))
 
         return by_removal(self.strengths, plan.tried, units, costs)
 

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from ddcam import load, open_image
 from ddcam.engine import pictures as pictures_module
 from ddcam.engine import together as together_module
 from ddcam.engine.errors import OptionError, RunError
-from ddcam.engine.find import Finder, find
+from ddcam.engine.find import Finder, Found, find
 from ddcam.engine.graph.cut import MASK
 from ddcam.engine.graph.pictures import WHICH
 from ddcam.engine.head import random_masks
@@ -25,7 +25,7 @@ from ddcam.engine.runtime.batching import BUDGETS
 from ddcam.engine.runtime.binding import Bound
 from ddcam.engine.runtime.device import missing_for_cuda
 from ddcam.engine.search import SEARCHES
-from ddcam.engine.together import find_each, find_together
+from ddcam.engine.together import find_each
 from ddcam.engine.types import Question
 from ddcam.models import DEMOS, demo_path, demo_pictures
 
@@ -73,6 +73,15 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(Bound, "run", noting)
     return noted
+
+
+def find_together(problems: Sequence[Problem]) -> list[Found]:
+    """Find for each, and raise the first error."""
+    found = find_each(problems)
+    for one in found:
+        if isinstance(one, Exception):
+            raise one
+    return [one for one in found if isinstance(one, Found)]
 
 
 def same_as_one_by_one(model: Model, pose: Pose, count: int = 5, **options: Any) -> None:
