@@ -5,28 +5,50 @@ import io
 import itertools
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
 from . import __version__, engine
-from .adapters.bulk import FORMS, find_pictures, form_named
-from .adapters.datasets import FORMATS, open_dataset
+from .adapters.bulk import find_pictures, form_named
+from .adapters.console.options import (
+    ASKING_OPTIONS,
+    BATCH_OPTIONS,
+    CHOICE_OPTIONS,
+    COMPARE_OPTIONS,
+    DETECTOR_OPTIONS,
+    EVALUATE_OPTIONS,
+    EXPLAIN_OPTIONS,
+    MODEL_OPTIONS,
+    RUN_OPTIONS,
+    SERVING_OPTIONS,
+    wishes_of,
+    with_options,
+)
+from .adapters.console.parameters import choices, flag, option, path_type
+from .adapters.console.printed import (
+    escape_what_cannot_be_said,
+    listing,
+    markdown,
+    note,
+    say,
+    table,
+    tracked,
+    with_progress,
+)
+from .adapters.datasets import open_dataset
 from .adapters.images import decode_strange, find_images, open_image
 from .engine import Choice, DdcamError, Explanation, Model, Picture, Wishes
 from .engine.choose import Loader
 from .engine.dataset import Sample
-from .engine.detector import IOU, LEAST, corners_of
-from .engine.errors import printable
+from .engine.detector import LEAST, corners_of
 from .engine.explain import PRESETS as EXPLAIN_PRESETS
 from .engine.explanation_file import describe
-from .engine.find import NAMES as SEARCH_NAMES
 from .engine.graph.hold import shown
 from .engine.inspect import as_text, preprocessing_text
-from .engine.preprocess import PRESETS
 from .engine.runtime.device import both_wheels
 from .engine.types import Question, Seek
 from .models import DEMOS, demo_path, demo_pictures, model_path
@@ -35,12 +57,6 @@ from .models.catalogue import catalogue, find_entry, table_of
 
 FAILED, WRONG = 1, 2
 """Exit codes: something failed or does not verify; the input or an option is wrong."""
-
-Rows = Sequence[Mapping[str, str]]
-"""A table: rows of texts by column."""
-option = functools.partial(click.option, show_default=True)
-flag = functools.partial(click.option, is_flag=True, show_default="off")
-path_type = click.Path(path_type=Path)
 
 
 class ModelPath(click.Path):
@@ -53,172 +69,6 @@ class ModelPath(click.Path):
 
 
 model_type = ModelPath(path_type=Path)
-
-
-class Numbers(click.ParamType):  # type: ignore[type-arg]  # click 8.1 takes none
-    """Numbers separated by commas (or by x, for sizes)."""
-
-    name = "NUMBERS"
-
-    def __init__(self, kind: type, separator: str = ",", most: int = 4) -> None:
-        self.kind, self.separator, self.most = kind, separator, most
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        try:
-            numbers = tuple(self.kind(part) for part in str(value).split(self.separator))
-        except ValueError:
-            self.fail(f"expected numbers separated by {self.separator!r}, got {value!r}", param, ctx)
-        if len(numbers) > self.most:
-            self.fail(f"expected at most {self.most} numbers, got {len(numbers)}", param, ctx)
-        return numbers
-
-
-class Held(click.ParamType):  # type: ignore[type-arg]
-    """An input of a model and the value it is held at, which the engine reads."""
-
-    name = "NAME=VALUE"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
-        name, equals, given = str(value).partition("=")
-        if not (name and equals and given):
-            self.fail(f"expected NAME=VALUE, got {value!r}", param, ctx)
-        return name, given
-
-
-class Gibibytes(click.ParamType):  # type: ignore[type-arg]
-    """An amount of memory in GiB, converted to bytes."""
-
-    name = "GIB"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        try:
-            amount = float(value)
-        except ValueError:
-            amount = 0.0
-        if not 0.1 <= amount <= 2**20:  # false for NaN too
-            self.fail(f"expected GiB from 0.1 to {2**20}, got {value!r}", param, ctx)
-        return int(amount * 2**30)
-
-
-def choices(*names: str) -> "click.Choice[str]":
-    return click.Choice(names)
-
-
-RUN_OPTIONS = [
-    option("--device", type=choices("auto", "cpu", "cuda"), default="auto", help="Where to run."),
-    option("--threads", type=click.IntRange(0, 1024), default=0, help="Threads; 0 means all cores."),
-]
-MODEL_OPTIONS = [
-    option("--units", type=choices("channel", "token", "cell", "patch"), help="What can be removed.",
-           show_default="channel for maps, token for transformers, patch where there is neither"),
-    option("--patch", type=click.IntRange(min=1), metavar="N", help="Side of a patch in pixels of the model input.",
-           show_default="what gives about 14 x 14 patches"),
-    option("--baseline", type=choices("mean", "blur", "zero"), show_default="mean",
-           help="What a removed patch is: the picture's mean colour, its blur, or 0 in the model input."),
-    option("--split", metavar="TENSOR", help="Cut at this tensor; ddcam inspect lists them.",
-           show_default="the last map before the classifier, or the last tokens that attention mixes"),
-    option("--output", metavar="NAME", show_default="found", help="The output with the class scores."),
-    option("--input", metavar="NAME", show_default="the only one of four axes", help="The input with the picture."),
-    option("--hold", type=Held(), multiple=True, show_default="nothing",
-           help="Hold another input: a number, numbers with commas, or an .npy or .npz file; as often as needed."),
-    option("--layout", type=choices("NCHW", "NHWC"), show_default="found", help="Axes of the picture input."),
-    option("--preprocessing", type=choices(*PRESETS, "array"), help="A named preprocessing.",
-           show_default="what the model, or a config beside it, records; else by the input's type"),
-    option("--size", type=Numbers(int, "x", 2), metavar="HxW", help="Size of the model input.",
-           show_default="the model's own, else 224x224"),
-    option("--fit", type=choices("crop", "stretch", "pad"), help="How a picture gets the shape of the model input.",
-           show_default="recorded; else crop, and stretch for boxes and regions"),
-    option("--mean", type=Numbers(float, most=4096), metavar="A,B,C", show_default="the preprocessing's",
-           help="Mean per channel, in 0..1, or in 0..255 if any is above 1."),
-    option("--std", type=Numbers(float, most=4096), metavar="A,B,C", show_default="the preprocessing's",
-           help="Standard deviation per channel, in the mean's units."),
-    option("--labels", type=path_type, metavar="FILE", help="Class names: a line each, or JSON.",
-           show_default="the model's; ImageNet's for 1000 classes; else numbers"),
-    *RUN_OPTIONS,
-    option("--trust-preprocessing", "doubts", flag_value="none", default="look", show_default="compared",
-           help="Do not compare the preprocessing with what the model was trained with."),
-    option("--batch", type=click.IntRange(min=1), help="Most masks per run of the head.",
-           show_default="what fits 256 MiB, at most 64"),
-    option("--memory", type=Gibibytes(), metavar="GIB", show_default="3 and six times the file",
-           help="Most memory for the trial run of an unknown model."),
-    option("--straight-through", "rounding", flag_value="straight-through", default="refuse", show_default="refused",
-           help="Take gradients of a quantised model as if QuantizeLinear and DequantizeLinear did not round."),
-]  # fmt: skip
-ASKING_OPTIONS = [
-    option("--target", metavar="CLASS", show_default="the class decided for", help="Class to explain: index or name."),
-    option("--preserve", metavar="PREDICATE", show_default="top1; threshold for one sigmoid score",
-           help="What must stay: top1, confidence:T, topk:K, label:NAME, threshold:T, multilabel:T, tolerance:E."),
-]  # fmt: skip
-DETECTOR_OPTIONS = [
-    option("--score", type=float, help="Score above which a box is found.", show_default=str(LEAST)),
-    option("--detector", metavar="KIND", show_default="found, with the reason",
-           help="How boxes are read from the outputs: KIND, or KIND:boxes=FORM:unit=UNIT:scores=FORM:background=N."),
-]  # fmt: skip
-CHOICE_OPTIONS = [
-    option("--box", metavar="BOX", show_default="none",
-           help="Explain a detected box: its number in ddcam detect, or LEFT,TOP,RIGHT,BOTTOM in the picture."),
-    option("--iou", type=float, help="Overlap with the box from which another is the same.", show_default=str(IOU)),
-    option("--region", metavar="REGION", show_default="none",
-           help="Explain the class of a region: LEFT,TOP,RIGHT,BOTTOM in the picture, or a mask picture."),
-    *DETECTOR_OPTIONS,
-]  # fmt: skip
-EXPLAIN_OPTIONS = [
-    option("--preset", type=choices(*EXPLAIN_PRESETS), show_default="none",
-           help="best: the map of nested answers of cells, or of tokens; --units and --method still stand."),
-    option("-o", "--out", type=path_type, metavar="DIR", show_default="NAME.ddcam, or explanations/NAME for several",
-           help="Folder of the explanation; for several pictures that of their folders."),
-    *ASKING_OPTIONS,
-    option("--method", metavar="NAME", show_default="dd-cam, or the preset's",
-           help="How to explain: a name that ddcam methods lists, with options as NAME:OPTION=VALUE."),
-    option("--search", type=choices(*SEARCH_NAMES), default="auto", metavar="NAME",
-           help=f"How to search: {', '.join(SEARCH_NAMES)}. auto is ordered; minimum proves the fewest units."),
-    flag("--necessary", help="Find units without which the decision is lost, instead of units that suffice."),
-    option("--count", type=click.IntRange(1, 1000), default=1, help="Answers that differ, disjoint ones first."),
-    option("--probes", type=click.IntRange(min=1), show_default="no limit",
-           help="Most probes of a search; those of a batch count even where an earlier one decides."),
-    option("--seconds", type=click.FloatRange(min=0, min_open=True), show_default="no limit; 10 to prove a minimum",
-           help="Most seconds of a search; the certificate comes on top."),
-    flag("--keep-arrays", help="Keep model input and features too, so that verify needs no picture."),
-    flag("--force", help="Overwrite an earlier explanation."),
-    flag("--json", "as_json", help="Print the manifest, one JSON object a picture."),
-]  # fmt: skip
-
-SERVING_OPTIONS = [
-    option("--method", metavar="NAME", default="dd-cam", help="How to explain, with options as NAME:OPTION=VALUE."),
-    *ASKING_OPTIONS,
-    option("--seconds", type=click.FloatRange(min=0, min_open=True), show_default="no limit",
-           help="Most seconds of a search."),
-    option("--host", default="127.0.0.1", help="Address to listen on; nobody is asked who they are."),
-    option("--port", type=click.IntRange(0, 65535), default=8080, help="Port to listen on; 0 takes a free one."),
-    option("--name", show_default="the file's", help="What the model is called in URLs."),
-    option("--workers", type=click.IntRange(1, 64), default=1, help="Copies of the model that work side by side."),
-    option("--queue", type=click.IntRange(min=1), default=64, help="Most pictures under way; more get a 503."),
-    option("--pictures", type=click.IntRange(min=1), default=8, help="Most pictures that share a run."),
-    option("--wait", type=click.FloatRange(0, 60_000), default=2, metavar="MS",
-           help="Milliseconds that a picture waits for others to share its run."),
-    option("--timeout", type=click.FloatRange(min=0, min_open=True), default=30, metavar="S",
-           help="Seconds within which a request is answered, or gets a 504."),
-    option("--max-bytes", "bytes", type=click.IntRange(min=1), default=16 * 2**20, help="Most bytes of a request."),
-    option("--max-pixels", "pixels", type=click.IntRange(min=1), default=25_000_000, help="Most pixels of a picture."),
-]  # fmt: skip
-
-
-def with_options(options: Sequence[Callable[..., Any]]) -> Callable[..., Any]:
-    def add(command: Callable[..., Any]) -> Callable[..., Any]:
-        for one in reversed(options):
-            command = one(command)
-        return command
-
-    return add
-
-
-def wishes_of(options: dict[str, Any]) -> Wishes:
-    """Take the model options out of a command's parameters."""
-    chosen = {field.name: options.pop(field.name, None) for field in fields(Wishes)}
-    chosen["hold"] = dict(chosen["hold"] or ())
-    if chosen["size"] and len(chosen["size"]) == 1:
-        chosen["size"] *= 2
-    return Wishes(**chosen)
 
 
 def holding(wishes: Wishes) -> str:
@@ -337,24 +187,7 @@ def out_folders(paths: Sequence[Path], out: Path | None, one: str = "ddcam", all
 @cli.command()
 @click.argument("model", type=model_type)
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
-@option(
-    "--methods",
-    metavar="A,B,C",
-    default="dd-cam,nested,grad-cam,hirescam,eigen-cam,ablation-cam",
-    help="Names as for explain --method, with commas between; all, or all:FAMILY, for what there is.",
-)
-@option(
-    "-o",
-    "--out",
-    type=path_type,
-    metavar="DIR",
-    show_default="NAME.compare, or comparisons/NAME for several",
-    help="Folder of the sheet and the table; for several pictures that of their folders.",
-)
-@flag("--agreement", help="Print the rank correlation of the maps, too.")
-@flag("--force", help="Overwrite an earlier comparison.")
-@flag("--json", "as_json", help="Print the table and the rank correlations, one JSON object a picture.")
-@with_options([*ASKING_OPTIONS, *MODEL_OPTIONS])  # fmt: skip
+@with_options([*COMPARE_OPTIONS, *ASKING_OPTIONS, *MODEL_OPTIONS])
 def compare(model: Path, images: tuple[str, ...], **options: Any) -> None:
     """Show what several methods make of MODEL's decision about each IMAGE: their maps on a sheet, and a table."""
     paths, force = find_images(images), options.pop("force")
@@ -458,36 +291,7 @@ def verify(explanation: Path, model: Path, image: Path | None, as_json: bool, **
 @cli.command()
 @click.argument("model", type=model_type)
 @click.argument("dataset", type=path_type)
-@option(
-    "--methods",
-    metavar="NAMES",
-    default="dd-cam,nested,grad-cam,layer-cam,eigen-cam,ablation-cam",
-    help="Methods with commas between them; all, or all:FAMILY.",
-)
-@option(
-    "--metrics",
-    metavar="NAMES",
-    default="insertion,deletion,average-drop,complexity,restoring-area",
-    help="Metrics with commas between them; all, or all:FAMILY.",
-)
-@option("--against", metavar="METHOD", show_default="the first", help="What the others are compared with.")
-@option("--explain", type=choices("decided", "label"), default="decided", help="The class to explain.")
-@option("--preserve", metavar="PREDICATE", show_default="confidence:0.9", help="What searches must preserve.")
-@option("--limit", type=click.IntRange(min=1), metavar="N", show_default="all", help="Pictures, drawn at random.")
-@option("--seed", type=click.IntRange(min=0), default=0, help="Of the draw and the intervals.")
-@option("--gallery", type=click.IntRange(min=0), default=6, metavar="N", help="Pictures that the report shows.")
-@option("--format", "form", type=choices(*FORMATS), show_default="found", help="What DATASET is.")
-@option(
-    "-o",
-    "--out",
-    type=path_type,
-    metavar="DIR",
-    show_default="NAME.evaluation",
-    help="Folder of rows, tables and report; a run that was stopped goes on there.",
-)
-@flag("--force", help="Begin again where an earlier run is.")
-@flag("--json", "as_json", help="Print the summary as JSON.")
-@with_options(MODEL_OPTIONS)
+@with_options([*EVALUATE_OPTIONS, *MODEL_OPTIONS])
 def evaluate(model: Path, dataset: Path, out: Path | None, **options: Any) -> None:
     """Measure methods on DATASET: class folders, CSV, ImageNet, COCO, Pascal VOC or NPZ."""
     folder, as_json = out or Path(f"{model.stem}.evaluation"), options.pop("as_json")
@@ -508,23 +312,7 @@ def evaluate(model: Path, dataset: Path, out: Path | None, **options: Any) -> No
 @cli.command()
 @click.argument("model", type=model_type)
 @click.argument("source", metavar="INPUT", type=path_type)
-@option("-o", "--out", type=path_type, metavar="DIR", show_default="NAME.batch",
-        help="Folder of the rows; a run that was stopped goes on there.")  # fmt: skip
-@option("--method", metavar="NAME", default="dd-cam", help="How to explain, with options as for explain.")
-@with_options(ASKING_OPTIONS)
-@option("--workers", type=click.IntRange(1, 1024), metavar="N",
-        show_default="a core each, up to 8; 1 on a GPU or for few",
-        help="Processes with a model each, which share the cores; 1 is this one.")  # fmt: skip
-@option("--maps", type=choices("none", "png", "npy", "zip"), default="none",
-        help="Write maps: a folder of PNG or NPY files a shard, or one zip of PNG files.")  # fmt: skip
-@option("--format", "form", type=choices(*FORMS), default="parquet", help="How rows are written.")
-@option("--shard", type=click.IntRange(1, 10**6), metavar="N", show_default="a sixteenth of all, from 16 to 500",
-        help="Pictures a file of rows; what a kill can cost, times the workers.")  # fmt: skip
-@flag("--text", help="Add the explanation in sentences.")
-@option("--engine", "place", type=choices("local", "ray"), default="local", help="Where workers run.")
-@option("--address", metavar="HOST", show_default="auto: the cluster that is there", help="The Ray cluster's address.")
-@flag("--force", help="Begin again where an earlier run is.")
-@with_options(MODEL_OPTIONS)
+@with_options([*BATCH_OPTIONS, *MODEL_OPTIONS])
 def batch(model: Path, source: Path, out: Path | None, **options: Any) -> None:
     """Explain the pictures of INPUT, a folder or a list of any length, into files of rows; see docs/bulk.md."""
     root, names = find_pictures(source)
@@ -547,22 +335,6 @@ def deal_of(options: dict[str, Any]) -> engine.Deal:
     from .adapters.ray import on_ray  # noqa: PLC0415  (Ray, only where it is used)
 
     return functools.partial(on_ray, address=address, workers=workers)
-
-
-def with_progress(steps: Iterator[tuple[int, int]], what: str) -> None:
-    """Show how far a long piece of work is and how long it will still take; a line a tenth where nobody watches."""
-    done, total = next(steps)
-    if not sys.stderr.isatty():
-        for now, _ in steps:
-            if now * 10 // total > done * 10 // total:
-                note(f"{now} of {total} {what}")
-            done = now
-        return
-    with click.progressbar(length=total, file=sys.stderr, show_pos=True, label=what) as bar:
-        bar.update(done)
-        for now, _ in steps:
-            bar.update(now - done)
-            done = now
 
 
 @cli.command()
@@ -729,12 +501,6 @@ def fit_on(
     say(found)
 
 
-def tracked(items: Sequence[Any], title: str) -> Iterator[Any]:
-    """Give items one by one under a progress bar, on a terminal; else the title is a line."""
-    with click.progressbar(items, label=f"{title} ({len(items)})", file=sys.stderr) as shown:
-        yield from shown
-
-
 @cli.command()
 @FORM
 def methods(form: str) -> None:
@@ -799,45 +565,6 @@ def demo(out: Path, force: bool) -> None:
     note(f"written to {out}; look at the panel.png in each folder")
 
 
-def listing(rows: Rows, form: str) -> str:
-    """Print a catalogue in one of the forms of `--format`."""
-    forms: dict[str, Callable[[Rows], str]] = {"text": table, "markdown": markdown, "json": as_lines, "guide": guide}
-    return forms[form](rows)
-
-
-def table(rows: Rows) -> str:
-    """Lay rows out in columns under their names."""
-    lines = [list(rows[0]), *(list(row.values()) for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
-
-
-def markdown(rows: Rows) -> str:
-    """Write rows as a Markdown table."""
-    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
-    escaped = ([cell.replace("|", "\\|") for cell in line] for line in lines)
-    return "\n".join(f"| {' | '.join(line)} |" for line in escaped)
-
-
-def guide(rows: Rows) -> str:
-    """Write a section a method or metric: what its docstring says, and its options."""
-    known: dict[str, Mapping[str, Any]] = {"method": engine.METHODS, "metric": engine.METRICS}
-    kind = next(iter(rows[0]))
-    return "\n\n".join(f"## {row[kind]}\n\n{known[kind][row[kind]].doc}\n\nOptions: {row['options']}" for row in rows)
-
-
-def as_lines(rows: Rows) -> str:
-    return json.dumps(rows, indent=2, ensure_ascii=False)
-
-
-def say(text: str) -> None:
-    click.echo(printable(text))
-
-
-def note(text: str) -> None:
-    click.echo(printable(text), err=True)
-
-
 def main() -> None:
     """Run the command line; what ddcam refuses is one line and exit code 2."""
     escape_what_cannot_be_said()
@@ -858,13 +585,6 @@ def main() -> None:
         fail(f"cannot read or write {error.filename or 'the output'}: {error.strerror or error}")
     except MemoryError:
         fail("out of memory; use a smaller --batch, or a smaller picture")
-
-
-def escape_what_cannot_be_said() -> None:
-    """Print names that the encoding of the terminal or pipe does not have as escapes, instead of failing."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
 
 
 def fail(text: str) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import click
 import pytest
 
-from ddcam.cli import cli, guide, markdown
+from ddcam.adapters.console.printed import guide, markdown
+from ddcam.cli import cli
 from ddcam.engine import catalogue, metric_catalogue
 from ddcam.engine.search.predicate import KINDS
 

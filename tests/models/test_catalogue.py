@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from ddcam.cli import markdown
+from ddcam.adapters.console.printed import markdown
 from ddcam.engine.errors import OptionError
 from ddcam.engine.preprocess.metadata import from_record
 from ddcam.models.catalogue import ZOO, catalogue, find_entry, read_catalogue, table_of

@@ -1,0 +1,1 @@
+"""The command line's side of click: parameters, options, what is printed."""
