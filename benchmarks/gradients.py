@@ -1,7 +1,7 @@
 """Gradients beside PyTorch's: how exact, and how fast forward plus backward, for many networks and both exporters.
 
-Errors are relative L2 errors against PyTorch in float64, the median over pictures: one flipped sign of a number near
-0 (a ReLU, a maximum) can make 1e-3 of 1e-6 in either. Times are of the processor, one thread each, measured in turn.
+Errors are relative L2 errors against PyTorch in float64 over many pictures: one flipped sign of a number near 0 (a
+ReLU, a maximum) can make 1e-3 of 1e-6 in either. Times are of the processor, one thread each, measured in turn.
 Usage: python benchmarks/gradients.py [FOLDER FOR EXPORTS [NAME...]]
 """
 
@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from ddcam.engine.autodiff.gradient_graph import SEED, gradient_graph
 from ddcam.engine.runtime.session import Session
 
 Array = NDArray[Any]
-PICTURES, ROUNDS = 3, 5
+PICTURES, BATCH, ROUNDS = 32, 8, 5
 HEADS = {
     "resnet50": "/layer4/",
     "mobilenet_v2": "/features/features.18/",
@@ -40,21 +41,28 @@ HEADS = {
     "vit_b_16": "/encoder/layers/encoder_layer_10/",
 }
 """Where Grad-CAM looks: what the last node so named makes; for ViT that is what the last block reads."""
-THREADED = ["resnet50", "mobilenet_v2", "vit_b_16"]
 PEERS = ["resnet18", "resnet50", "mobilenet_v2", "efficientnet_b0", "densenet121", "vgg16"]
 HEADER = """# Gradients beside PyTorch's
 
 ddcam {version}, ONNX Runtime {runtime}, PyTorch {torch}, {cores} cores of {machine}; made by
 `python benchmarks/gradients.py`. Random weights, 224 x 224 (Inception 299 x 299), a free batch; the gradient of one
-score by the picture. Errors: relative L2 against PyTorch in float64, medians over {pictures} pictures, one at a time
-and all in one batch, with those of PyTorch in float32 behind the stroke. Times: milliseconds of the processor for
-forward and backward of one picture, one thread each, in turn, medians of {rounds}.
+score by the picture. Errors: relative L2 against PyTorch in float64 over {pictures} pictures, {batch} in a batch, with
+those of PyTorch in float32 behind the stroke: the median and the geometric mean, as one flipped sign (of a number near
+0 before a ReLU, say) makes 1e-3 of 1e-6 in either. Times: milliseconds of the processor for forward and backward of
+one picture, one thread each, in turn, medians of {rounds}.
 
-| network | exporter | error, one | error, batch | ddcam ms | PyTorch ms | ratio |
+| network | exporter | median error | mean error | ddcam ms | PyTorch ms | ratio |
 |---|---|---|---|---|---|---|"""
+
+CORES = """
+By the clock, with one thread and with all {cores}, nothing else running; ddcam's time and PyTorch's.
+
+| network | ddcam, one ms | PyTorch, one ms | ddcam, all ms | PyTorch, all ms | ratio, all |
+|---|---|---|---|---|---|"""
 
 
 def main(folder: Path, names: Sequence[str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     print(
         HEADER.format(
@@ -64,6 +72,7 @@ def main(folder: Path, names: Sequence[str]) -> None:
             cores=os.cpu_count(),
             machine=platform.machine(),
             pictures=PICTURES,
+            batch=BATCH,
             rounds=ROUNDS,
         )
     )
@@ -80,9 +89,9 @@ def main(folder: Path, names: Sequence[str]) -> None:
     print(f"\nRatio over {len(ratios)} exports: geometric mean {statistics.geometric_mean(ratios):.2f}, ", end="")
     print(f"largest {max(ratios):.2f}.\n\n| network | forward ms | forward and gradient of the features ms | ratio |")
     print("|---|---|---|---|", *further, sep="\n")
-    print("\n| PyTorch, by the clock | one thread ms | all cores ms |\n|---|---|---|")
-    for name in THREADED:
-        print(cores_row(name, network(name)), flush=True)
+    print(CORES.format(cores=os.cpu_count()))
+    shares = [cores_row(name, network(name), folder) for name in names]
+    print(f"\nRatio with all cores: geometric mean {statistics.geometric_mean(shares):.2f}, largest {max(shares):.2f}.")
     if importlib.util.find_spec("onnx_ad"):
         print("\n| network, one picture | ddcam ms | onnx-ad ms | times | difference |\n|---|---|---|---|---|")
         for name in PEERS:
@@ -94,13 +103,18 @@ class Judge:
 
     def __init__(self, net: torch.nn.Module, x: torch.Tensor) -> None:
         self.net, self.x, self.label = net, x, common_label(net, x)
-        self.true = by_torch(copy.deepcopy(net).double(), x.double(), self.label)
+        exact = copy.deepcopy(net).double()
+        self.true = in_batches(lambda some: by_torch(exact, some.double(), self.label), x, 1)
         self.errors = self.errors_of(lambda some: by_torch(net, some, self.label))
 
     def errors_of(self, work: Callable[[torch.Tensor], Array]) -> tuple[float, float]:
-        """Return the errors of pictures one at a time, and in one batch."""
-        alone = np.concatenate([work(self.x[i : i + 1]) for i in range(PICTURES)])
-        return error(alone, self.true), error(work(self.x), self.true)
+        """Return the median error and the geometric mean over pictures."""
+        found = errors(in_batches(work, self.x, BATCH), self.true)
+        return statistics.median(found), statistics.geometric_mean(found)
+
+
+def in_batches(work: Callable[[torch.Tensor], Array], x: torch.Tensor, size: int) -> Array:
+    return np.concatenate([work(some) for some in x.split(size)])
 
 
 def row(name: str, judge: Judge, model: onnx.ModelProto, exporter: str) -> float:
@@ -115,14 +129,18 @@ def row(name: str, judge: Judge, model: onnx.ModelProto, exporter: str) -> float
     return ours / theirs
 
 
-def cores_row(name: str, net: torch.nn.Module) -> str:
-    """Compare PyTorch with one thread and with all, by the clock."""
-    x, taken = pictures(name, 1), []
+def cores_row(name: str, net: torch.nn.Module, folder: Path) -> float:
+    """Compare with PyTorch by the clock, with one thread and with all; return the ratio with all."""
+    x, model, taken = pictures(name, 1), exported(name, net, "script", folder), []
+    label = common_label(net, x)
     for threads in (1, os.cpu_count() or 1):
         torch.set_num_threads(threads)
-        taken += in_turn([lambda: by_torch(net, x, 0)], time.perf_counter)
+        session = gradient_session(model, x.numpy(), threads=threads)
+        works = [partial(run, session, x.numpy(), label), partial(by_torch, net, x, label)]
+        taken += in_turn(works, time.perf_counter)
     torch.set_num_threads(1)
-    return f"| {name} | {taken[0]:.0f} | {taken[1]:.0f} |"
+    print(f"| {name} | {' | '.join(f'{each:.1f}' for each in taken)} | {taken[2] / taken[3]:.2f} |", flush=True)
+    return taken[2] / taken[3]
 
 
 def head_row(name: str, net: torch.nn.Module, folder: Path) -> str:
@@ -149,16 +167,18 @@ def peer_row(name: str, folder: Path) -> str:
         return f"| {name} | | refuses: {brief(problem)} | | |"
     session = gradient_session(model, x)
     ours, theirs = in_turn([lambda: run(session, x, label), lambda: peer.run(feeds)])
-    return f"| {name} | {ours:.1f} | {theirs:.1f} | {theirs / ours:.1f} | {error(found, run(session, x, label)):.0e} |"
+    return (
+        f"| {name} | {ours:.1f} | {theirs:.1f} | {theirs / ours:.1f} | {errors(found, run(session, x, label))[0]:.0e} |"
+    )
 
 
-def gradient_session(model: onnx.ModelProto, x: Array, wrt: str = "") -> Session:
+def gradient_session(model: onnx.ModelProto, x: Array, wrt: str = "", threads: int = 1) -> Session:
     """Open `picture, seed -> scores, gradient` of a model."""
     picture, scores = model.graph.input[0].name, model.graph.output[0].name
     free = not model.graph.input[0].type.tensor_type.shape.dim[0].dim_value
-    two = {picture: x[:2]} if free else None
+    two = {picture: np.concatenate([x, x])[:2]} if free else None
     forward = prepare_forward(model, [scores, *filter(None, [wrt])], {picture: x[:1]}, two)
-    return Session(gradient_graph(forward, scores, [wrt or picture]).SerializeToString(), threads=1)
+    return Session(gradient_graph(forward, scores, [wrt or picture]).SerializeToString(), threads=threads)
 
 
 def run(session: Session, x: Array, label: int) -> Array:
@@ -180,10 +200,9 @@ def common_label(net: torch.nn.Module, x: torch.Tensor) -> int:
         return int(net(x).amin(0).argmax())
 
 
-def error(found: Array, true: Array) -> float:
-    """Return the median over pictures of the relative L2 error."""
-    norms = (np.linalg.norm(difference) / np.linalg.norm(t) for difference, t in zip(found - true, true, strict=True))
-    return statistics.median(float(norm) for norm in norms)
+def errors(found: Array, true: Array) -> list[float]:
+    """Return the relative L2 error of each picture's gradient."""
+    return [float(np.linalg.norm(f - t) / np.linalg.norm(t)) for f, t in zip(found, true, strict=True)]
 
 
 def in_turn(works: Sequence[Callable[[], object]], clock: Callable[[], float] = time.process_time) -> list[float]:

@@ -132,7 +132,7 @@ def measure(name: str, both: Both) -> None:
         both.ours(ours)  # opens what is opened once a model
         times = [(taken(partial(both.ours, ours)), taken(partial(theirs, both))) for _ in range(ROUNDS)]
         mine, other = (statistics.median(column) for column in zip(*times, strict=True))
-        print(f"| {name} | {title} | {peer} | {mine:.3f} | {other:.3f} | {mine / other:.2f} |", flush=True)
+        print(f"| {name} | {title} | {peer} | {mine:.3f} | {other:.3f} | {mine / other:.2g} |", flush=True)
 
 
 def taken(work: Callable[[], Any]) -> float:

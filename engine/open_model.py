@@ -16,11 +16,13 @@ from .graph.cut import expose
 from .graph.embed import plain
 from .graph.forms import read_input, with_maps
 from .graph.hold import hold
-from .graph.interface import find_logits, find_rescaling
+from .graph.interface import find_logits
 from .graph.load import Graph, read_model
+from .graph.normalised import find_normalised
 from .graph.split import find_candidates
 from .labels import choose_labels
-from .preprocess import choose, find_config, prepare
+from .preprocess import PRESETS, choose, find_config, prepare
+from .preprocess.values import Recorded
 from .runtime.trial import trial
 from .types import Candidate, Labels, Logits, Measured, Picture, PictureInput, Preprocessing, Wishes
 
@@ -103,10 +105,19 @@ def open_ends(path: str | Path, wishes: Wishes, *, whole: bool) -> Ends:
         std=wishes.std,
         config=config,
         metadata=graph.metadata,
-        rescaling=find_rescaling(graph.proto, picture.name),
+        graph=told_by_graph(graph.proto, picture.name),
         usual="stretch" if whole else "crop",
     )
     return Ends(graph, picture, preprocessing, config, sample_inputs(preprocessing, picture))
+
+
+def told_by_graph(proto: Any, picture: str) -> Recorded | None:
+    """Say which pixels a graph takes, where it normalises them itself."""
+    found = find_normalised(proto, picture)
+    if found is None:
+        return None
+    values = replace(PRESETS["raw" if found.largest == 255 else "unit"], color=found.color)
+    return Recorded(f"the graph, which normalises pixels 0..{found.largest} itself ({found.nodes})", values)
 
 
 def with_chosen(ends: Ends, chosen: Chosen) -> Ends:

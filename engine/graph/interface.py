@@ -129,22 +129,6 @@ def real_picture(proto: onnx.ModelProto, picture: PictureInput, measured: Measur
     return Candidate(Tensor(name, value.dtype, value.shape), "map", axis, (height, width))
 
 
-def find_rescaling(proto: onnx.ModelProto, picture: str) -> str | None:
-    """Name the node by which the graph itself divides pixels 0..255 by about 127 or 255, or return None."""
-    weights = {k: onnx.numpy_helper.to_array(t) for k, t in initializers(proto.graph).items()}
-    readers = consumers(proto.graph)
-    first = readers.get(picture, [])
-    while len(first) == 1 and first[0].op_type in ("Cast", "Transpose", "Identity", "Reshape", "Squeeze"):
-        first = readers.get(first[0].output[0], [])
-    for node in first:
-        factors = [weights[name] for name in node.input if name in weights and weights[name].size in (1, 3)]
-        if node.op_type in ("Mul", "Div") and factors:
-            factor = abs(float(factors[0].mean()))
-            if 50 < (factor if node.op_type == "Div" else 1 / max(factor, 1e-9)) < 300:
-                return f"{node.op_type} {node.name or node.output[0]!r}"
-    return None
-
-
 def find_logits(proto: onnx.ModelProto, picture: str, output: str | None = None) -> Logits:
     """Find the class scores: walk back from the chosen output to the tensor that enters the final softmax.
 

@@ -40,14 +40,14 @@ def choose(  # noqa: PLR0913
     std: Numbers | None = None,
     config: Mapping[str, Any] | None = None,
     metadata: Mapping[str, str] | None = None,
-    rescaling: str | None = None,
+    graph: Recorded | None = None,
     usual: Fit = "crop",
 ) -> Preprocessing:
     """Choose how pictures become input of this model, and say why in `reason`.
 
     Sources, each asked for what those before it leave open: the options > `metadata` in the model's file > `config`
-    (a file beside it, which may lie there for another model) > `rescaling`, the node by which the graph itself scales
-    pixels 0..255 (so that it takes them raw) > the default. The default values are `raw` for uint8, `unit` for one
+    (a file beside it, which may lie there for another model) > `graph`, what the graph itself does to pixels (so that
+    it takes them before that) > the default. The default values are `raw` for uint8, `unit` for one
     channel, `symmetric` for NHWC, else `imagenet`; the default fit is the `usual` one of such models, the default crop
     of a fit by cropping 0.875 from 96 pixels on, else 1.
 
@@ -68,8 +68,7 @@ def choose(  # noqa: PLR0913
     records = [_asked(name, size, mean, std, fit)]
     records += _of_metadata(metadata or {}, records)
     records += [] if config is None else [from_config(config)]
-    if rescaling is not None:
-        records.append(Recorded(f"the graph, which rescales pixels 0..255 itself ({rescaling})", preset("raw")))
+    records += [] if graph is None else [graph]
     values, why = _values(records, model_input)
     (height, width), why_size = _size(records, model_input)
     frame = next((r for r in records if r.fit or r.crop), Recorded("the default", fit=usual))

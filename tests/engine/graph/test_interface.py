@@ -8,16 +8,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from ddcam.engine.errors import ModelError, OptionError
-from ddcam.engine.graph.interface import dtype_of, find_logits, find_picture_input, find_rescaling, tensor_of
+from ddcam.engine.graph.interface import dtype_of, find_logits, find_picture_input, tensor_of
 from ddcam.engine.types import Tensor
 
 WEIGHTS = {
     "w": np.ones((8, 3, 3, 3)),
     "grey": np.ones((8, 1, 3, 3)),
-    "big": np.array(255.0),
-    "small": np.array(1 / 255),
 }
-WEIGHTS |= {"half": np.full((1, 1, 1, 3), 127.5), "mean": np.array([120.0, 115.0, 100.0]), "two": np.array(2.0)}
 
 
 def model(inputs: str, *nodes: str, outputs: str = "float[N,5] y") -> onnx.ModelProto:
@@ -94,21 +91,6 @@ def test_weights_listed_as_inputs_are_no_inputs():
     proto = model("float[N,3,8,8] x, float[8,3,3,3] w", "y = Conv(x, w)")
 
     assert find_picture_input(proto).name == "x"
-
-
-@pytest.mark.parametrize(
-    ("expected", "nodes"),
-    [
-        ("Div 'y'", ["y = Div(x, big)"]),
-        ("Mul 'y'", ["y = Mul(x, small)"]),
-        ("Div 'a'", ["c = Cast <to = 1> (x)", "t = Transpose <perm = [0, 3, 1, 2]> (c)", "a = Div(t, half)"]),
-        (None, ["y = Div(x, two)"]),
-        (None, ["y = Sub(x, mean)"]),
-        (None, ["y = Conv(x, w)"]),
-    ],
-)
-def test_rescaling_inside_the_graph_is_found(expected, nodes):
-    assert find_rescaling(model("float[N,8,8,3] x", *nodes), "x") == expected
 
 
 BODY = "logits = Conv(x, w)"

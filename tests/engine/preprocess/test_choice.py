@@ -8,6 +8,7 @@ import pytest
 
 from ddcam.engine.errors import OptionError, PictureError
 from ddcam.engine.preprocess import PRESETS, choose
+from ddcam.engine.preprocess.values import Recorded
 from ddcam.engine.types import PictureInput
 
 FIXED = PictureInput("input", "float32", "NCHW", 3, 224, 224, True)
@@ -66,14 +67,15 @@ def test_the_default_follows_the_input_and_says_so(model_input, name, reason):
     assert len(chosen.mean) == len(chosen.std) == model_input.channels
 
 
-def test_a_graph_that_rescales_takes_raw_pixels_unless_something_is_asked_or_recorded():
+def test_a_graph_that_normalises_has_the_word_unless_something_is_asked_or_recorded():
     recorded = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "image_processor_type": "A"}
-    alone = choose(FREE, rescaling="Mul 'm'")
+    graph = Recorded("the graph, which does so (Mul 'm')", PRESETS["raw"])
+    alone = choose(FREE, graph=graph)
 
     assert alone.name == "raw"
-    assert alone.reason.startswith("raw from the graph, which rescales pixels 0..255 itself (Mul 'm')")
-    assert choose(FREE, rescaling="Mul 'm'", name="unit").name == "unit"
-    assert choose(FREE, rescaling="Mul 'm'", config=recorded) == choose(FREE, config=recorded)
+    assert alone.reason.startswith("raw from the graph, which does so (Mul 'm')")
+    assert choose(FREE, graph=graph, name="unit").name == "unit"
+    assert choose(FREE, graph=graph, config=recorded) == choose(FREE, config=recorded)
 
 
 @pytest.mark.parametrize(("side", "crop"), [(28, 1.0), (95, 1.0), (96, 0.875), (224, 0.875)])
