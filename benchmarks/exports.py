@@ -74,7 +74,7 @@ def main() -> None:
     versions = {
         "version": ddcam.__version__,
         "runtime": onnxruntime.__version__,
-        "torch": f"PyTorch {torch.__version__}",
+        "torch": torch.__version__,
     }
     print(HEADER.format(**versions))
     reasons: dict[str, int] = {}

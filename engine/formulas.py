@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from .head import logits_of
 from .open_model import Opened
 from .runtime.batching import batches, fit_batch
 from .runtime.session import Session
-from .slopes import random_moves, require_across, require_slopes
+from .slopes import between, random_moves, require_across, require_slopes
 from .types import Candidate, Device, Floats, Split
 from .whole import ACTIVATIONS, bytes_alive, inputs_at
 
@@ -137,18 +138,24 @@ def check_slopes(running: Running, x: Floats, target: Floats) -> None:
 
     All data passes through every layer, so the layer's change and its gradient tell the change of the logit.
     """
-    gradients = running.ask(x, target, running.written.gradients)
+    here = running.ask(x, target, running.written.gradients)
     fed = running.written.layers == (running.source,)
 
-    def pair(move: Floats) -> tuple[float, Floats]:
+    def gradients(move: Floats) -> list[Floats]:
+        return running.ask(x + move, target, running.written.gradients) if move.any() else here
+
+    def secant(move: Floats, points: int) -> tuple[float, Floats]:
         names = [LOGITS] if fed else [LOGITS, *running.written.layers]
-        ends = [running.ask(x + sign * move, target, names) for sign in (1, -1)]
-        seen, *changes = (np.subtract(*pairs, dtype=np.float64) for pairs in zip(*ends, strict=True))
-        told = [float((change * g).sum()) for change, g in zip(changes or [2 * move], gradients, strict=True)]
-        return float((seen * target).sum()), np.array(told)
+        knots = [running.ask(x + t * move, target, names) for t in np.linspace(-1, 1, points + 1)]
+        told = np.zeros(len(here))
+        for t, (before, after) in zip(between(points), pairwise(knots), strict=True):
+            changes = [np.subtract(*pair, dtype=np.float64) for pair in zip(after[1:], before[1:], strict=True)]
+            pairs = zip(changes or [2 / points * move], gradients(t * move), strict=True)
+            told += [float((change * g).sum()) for change, g in pairs]
+        return float(((knots[-1][0].astype(np.float64) - knots[0][0]) * target).sum()), told
 
     what, scale = f"the gradient of method {running.formula.name}", float(np.abs(x).mean())
     if fed:
-        require_slopes(pair, gradients[0], scale, what)
+        require_slopes(secant, here[0], scale, what)
     else:  # which moves of the picture are steep is not known here
-        require_across(pair, random_moves(x.shape, scale), what)
+        require_across(secant, random_moves(x.shape, scale), what)

@@ -21,7 +21,7 @@ from .graph.cut import expose
 from .graph.load import valid_bytes
 from .open_model import Opened, open_model
 from .runtime.session import Session
-from .slopes import require_slopes
+from .slopes import between, require_slopes
 from .types import Floats, Wishes
 from .whole import inputs_at
 
@@ -89,8 +89,7 @@ def worst_slope(forward: Forward, graph: bytes, of: str, wrt: Sequence[str], fee
     session = Session(graph)
     [value] = Session(forward.model.SerializeToString()).run(feeds, [of])
     seed = one_hot(value)
-    found = session.run({**feeds, SEED: seed}, [gradient_name(name) for name in wrt])
-    return max(error_by(forward, of, name, seed, g, feeds) for name, g in zip(wrt, found, strict=True))
+    return max(error_by(forward, of, name, session, {**feeds, SEED: seed}) for name in wrt)
 
 
 def one_hot(value: Floats) -> Floats:
@@ -100,17 +99,23 @@ def one_hot(value: Floats) -> Floats:
     return seed
 
 
-def error_by(
-    forward: Forward, of: str, tensor: str, seed: Floats, gradient: Floats, feeds: dict[str, NDArray[Any]]
-) -> float:
+def error_by(forward: Forward, of: str, tensor: str, session: Session, feeds: dict[str, NDArray[Any]]) -> float:
     """Return how far the gradient by one tensor is from differences, raise CheckError where too far."""
+    seed, ours = feeds[SEED], {name: value for name, value in feeds.items() if name != SEED}
     nudge, size = Session(nudged(forward, of, tensor).SerializeToString()), expose(forward.model, [tensor])
-    scale = float(
-        np.abs(Session(size.SerializeToString()).run(feeds)[0] if tensor not in feeds else feeds[tensor]).mean()
-    )
+    value = ours[tensor] if tensor in ours else Session(size.SerializeToString()).run(ours)[0]
 
-    def pair(move: Floats) -> tuple[float, float]:
-        ends = [nudge.run({**feeds, NUDGE: (sign * move).astype(np.float32)})[0].astype(np.float64) for sign in (1, -1)]
-        return float(((ends[0] - ends[1]) * seed).sum()), 2 * float((gradient * move).sum())
+    [here] = session.run(feeds, [gradient_name(tensor)])
 
-    return require_slopes(pair, gradient, scale, f"the gradient of {of!r} by {tensor!r}")
+    def gradient(move: Floats, points: int) -> Floats:
+        if points == 1 or tensor not in ours:  # only what is fed can be moved in the backward graph
+            return here
+        moved = ({**feeds, tensor: (value + t * move).astype(np.float32)} for t in between(points))
+        mean: Floats = np.mean([session.run(each, [gradient_name(tensor)])[0] for each in moved], axis=0)
+        return mean
+
+    def secant(move: Floats, points: int) -> tuple[float, float]:
+        ends = [nudge.run({**ours, NUDGE: (sign * move).astype(np.float32)})[0].astype(np.float64) for sign in (1, -1)]
+        return float(((ends[0] - ends[1]) * seed).sum()), 2 * float((gradient(move, points) * move).sum())
+
+    return require_slopes(secant, here, float(np.abs(value).mean()), f"the gradient of {of!r} by {tensor!r}")
