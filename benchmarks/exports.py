@@ -38,7 +38,7 @@ from ddcam.adapters import keras as ddcam_keras
 from ddcam.adapters import sklearn as ddcam_sklearn
 from ddcam.engine import Export, export, load, split_files
 from ddcam.engine.preprocess import from_pixels
-from ddcam.engine.types import Wishes
+from ddcam.engine.types import Wishes, plural
 
 NAMES = ["resnet18", "mobilenet_v2", "mobilenet_v3_large", "efficientnet_b0", "shufflenet_v2_x1_0", "squeezenet1_0"]
 NAMES += ["mnasnet1_0", "regnet_y_400mf", "densenet121", "googlenet", "convnext_tiny", "swin_t"]
@@ -250,7 +250,7 @@ def examined(file: Path, folder: Path) -> list[str | Exception]:
         if report["refusal"]:
             raise ddcam.DdcamError(report["refusal"])
         model.append(load(file, wishes))
-        return f"{model[0].split.count} {model[0].split.units}s"
+        return f"{model[0].split.count} {plural(model[0].split.units)}"
 
     def searched() -> str:
         found = ddcam.explain(model[0], picture, preserve="confidence:0.9").attribution
