@@ -1,11 +1,13 @@
-"""Models with DD-CAM inside, in Node and in the browser, beside Python.
+"""Models with DD-CAM inside, in Node, in the browser and in C++, beside Python.
 
-Needs npm install in examples/embed/node and examples/embed/browser, and chromium.
+Needs npm install in examples/embed/node and examples/embed/browser, chromium, g++ and ONNX Runtime's C++ headers
+(`.ci/headers` fetches them for CPLUS_INCLUDE_PATH).
 Usage: DDCAM_DATA=... python benchmarks/embed_runtimes.py [--pictures 20] [--only NAME] > .../embed_runtimes.md
 """
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -26,9 +28,13 @@ EMBED = HERE.parent / "examples" / "embed"
 HEADER = """# Explanations inside models, in other runtimes
 
 Made by `python benchmarks/embed_runtimes.py` with ddcam {version}, ONNX Runtime {runtime} (Python), and the versions of
-onnxruntime-node and onnxruntime-web {node} and {web}, by the programs under examples/embed: DD-CAM with `top1`, up to
-{pictures} pictures of each model. Scores: the largest difference of the model's own scores from Python's, by their
-largest. Same: pictures on which the mask of units is Python's. Maps: their largest difference, where it is.
+onnxruntime-node and onnxruntime-web {node} and {web}, by the programs under examples/embed (that in C++ on Python's
+shared library): DD-CAM with `top1`, up to {pictures} pictures of each model. Scores: the largest difference of the
+model's own scores from Python's, by their largest. Same: pictures on which the mask of units is Python's. Maps: their
+largest difference, where it is.
+
+Statically quantised models (products of uint8 and int8) are other models in WebAssembly: their own scores differ, with
+or without an explanation inside. Of float16 scores only the bits come out of Node, which are not compared.
 
 | model | runtime | scores | same | maps |
 |---|---|---|---|---|"""
@@ -44,6 +50,7 @@ def main() -> None:
     versions |= {"node": version_of("node", "onnxruntime-node"), "web": version_of("browser", "onnxruntime-web")}
     print(HEADER.format(**versions), flush=True)
     with tempfile.TemporaryDirectory() as folder:
+        build_cpp(Path(folder))
         for subject in real_models(asked.pictures):
             if asked.only in subject.name:
                 for row in elsewhere(subject, Path(folder)):
@@ -77,7 +84,8 @@ def elsewhere(subject: Subject, folder: Path) -> Iterator[str]:
 
 
 def scores_off(expected: list[np.ndarray], found: list[np.ndarray]) -> float:
-    return float(np.abs(expected[0] - found[0]).max() / np.abs(expected[0]).max())
+    want, got = (np.asarray(one[0], np.float64) for one in (expected, found))
+    return float(np.abs(want - got).max() / np.abs(want).max())
 
 
 def prepared(subject: Subject, folder: Path) -> tuple[np.ndarray, str]:
@@ -87,6 +95,7 @@ def prepared(subject: Subject, folder: Path) -> tuple[np.ndarray, str]:
     inputs.tofile(folder / "input.bin")
     labels = [opened.labels[index] for index in range(opened.logits.classes)]
     about = {"shape": inputs.shape, "type": str(inputs.dtype), "scores": opened.logits.output, "labels": labels}
+    about["scores_type"] = opened.measured.values[opened.logits.output].dtype
     (folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
     return inputs, opened.logits.output
 
@@ -105,7 +114,25 @@ def in_browser(folder: Path) -> Found:
     return found
 
 
-RUNTIMES: dict[str, Callable[[Path], Found]] = {"Node": in_node, "browser (WebAssembly)": in_browser}
+def build_cpp(folder: Path) -> None:
+    [library] = (Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so.*")
+    (folder / "libonnxruntime.so.1").symlink_to(library)
+    command = ["g++", "-std=c++17", EMBED / "cpp" / "explain.cpp", folder / "libonnxruntime.so.1"]
+    subprocess.run([*command, "-o", folder / "explain"], check=True)
+
+
+def in_cpp(folder: Path) -> Found:
+    about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+    environment = os.environ | {"LD_LIBRARY_PATH": str(folder)}
+    command = [folder / "explain", folder, *map(str, about["shape"])]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
+    types = {"units": np.float32, "saliency_map": np.float32, about["scores"]: np.dtype(about["scores_type"])}
+    values = {name: np.fromfile(folder / f"{name}.bin", kind) for name, kind in types.items()}
+    pictures = [np.split(value, about["shape"][0]) for value in values.values()]
+    return [dict(zip(values, one, strict=True)) for one in zip(*pictures, strict=True)]
+
+
+RUNTIMES: dict[str, Callable[[Path], Found]] = {"Node": in_node, "browser (WebAssembly)": in_browser, "C++": in_cpp}
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
 """The programs under examples/embed give, in runtimes that are not Python, what the engine gives."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 from browser import posted_by_page
 
@@ -34,6 +36,28 @@ def prepared(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, ddca
     command = [sys.executable, EMBED / "prepare.py", demo_path(demo), picture, folder, "--preserve", preserve]
     subprocess.run(command, check=True, timeout=120)
     return folder, ddcam.explain(ddcam.load(demo_path(demo)), picture, preserve=preserve, search="sweep")
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """Give the C++ program, built against the library that runs here, and the environment that it needs."""
+    require("g++")
+    folder, source = tmp_path_factory.mktemp("cpp"), EMBED / "cpp" / "explain.cpp"
+    libraries = list((Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so.*"))
+    if not libraries:
+        pytest.skip("needs a wheel of ONNX Runtime with its shared library")
+    (folder / "libonnxruntime.so.1").symlink_to(libraries[0])
+    compiler = ["g++", "-std=c++17", "-Wall", "-Wextra", "-Werror", "-isystem", "/usr/include/onnxruntime"]
+    known = subprocess.run(
+        [*compiler, "-E", "-x", "c++", "-"],
+        input="#include <onnxruntime_cxx_api.h>", capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    if known.returncode:
+        pytest.skip("needs ONNX Runtime's C++ headers; .ci/headers fetches them for CPLUS_INCLUDE_PATH")
+    command = [*compiler, source, folder / "libonnxruntime.so.1", "-o", folder / "explain"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder / "explain", os.environ | {"LD_LIBRARY_PATH": str(folder)}
 
 
 def require_same(results: Results, expected: ddcam.Explanation, demo: str) -> None:
@@ -70,3 +94,29 @@ def test_browser(prepared: tuple[Path, ddcam.Explanation], tmp_path: Path, reque
     folder, expected = prepared
     found = posted_by_page(EMBED / "browser", folder, screenshot=tmp_path / "page.png")
     require_same(found, expected, request.node.callspec.id)
+
+
+def test_cpp(
+    prepared: tuple[Path, ddcam.Explanation], program: tuple[Path, dict[str, str]], request: pytest.FixtureRequest
+) -> None:
+    folder, expected = prepared
+    file, environment = program
+    shape = json.loads((folder / "about.json").read_text())["shape"]
+    command = [file, folder, *map(str, shape)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{len(expected.attribution.subset or ())} of {expected.split.count} units suffice\n"
+    types = {"units": np.float32, "saliency_map": np.float32, "sufficient": np.bool_, "minimal": np.bool_}
+    found = {name: np.fromfile(folder / f"{name}.bin", kind).tolist() for name, kind in types.items()}
+    require_same([found], expected, request.node.callspec.id)
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [([], "expected a folder that prepare.py made"), (["nowhere", "1", "1", "32", "32"], "explained.onnx")],
+)
+def test_cpp_says_what_it_expects(program: tuple[Path, dict[str, str]], asked: list[str], expected: str) -> None:
+    file, environment = program
+    done = subprocess.run([file, *asked], capture_output=True, text=True, timeout=60, check=False, env=environment)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert expected in done.stderr
