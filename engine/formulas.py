@@ -24,7 +24,7 @@ from .head import logits_of
 from .open_model import Opened
 from .runtime.batching import batches, fit_batch
 from .runtime.session import Session
-from .slopes import between, random_moves, require_across, require_slopes
+from .slopes import Change, between, change, random_moves, require_across, require_slopes
 from .types import Candidate, Device, Floats, Split
 from .whole import ACTIVATIONS, bytes_alive, inputs_at
 
@@ -144,15 +144,15 @@ def check_slopes(running: Running, x: Floats, target: Floats) -> None:
     def gradients(move: Floats) -> list[Floats]:
         return running.ask(x + move, target, running.written.gradients) if move.any() else here
 
-    def secant(move: Floats, points: int) -> tuple[float, Floats]:
+    def secant(move: Floats, points: int) -> Change:
         names = [LOGITS] if fed else [LOGITS, *running.written.layers]
         knots = [running.ask(x + t * move, target, names) for t in np.linspace(-1, 1, points + 1)]
         told = np.zeros(len(here))
         for t, (before, after) in zip(between(points), pairwise(knots), strict=True):
-            changes = [np.subtract(*pair, dtype=np.float64) for pair in zip(after[1:], before[1:], strict=True)]
-            pairs = zip(changes or [2 / points * move], gradients(t * move), strict=True)
-            told += [float((change * g).sum()) for change, g in pairs]
-        return float(((knots[-1][0].astype(np.float64) - knots[0][0]) * target).sum()), told
+            moved = [np.subtract(*pair, dtype=np.float64) for pair in zip(after[1:], before[1:], strict=True)]
+            pairs = zip(moved or [2 / points * move], gradients(t * move), strict=True)
+            told += [float((moves * g).sum()) for moves, g in pairs]
+        return change(knots[0][0], knots[-1][0], target, told)
 
     what, scale = f"the gradient of method {running.formula.name}", float(np.abs(x).mean())
     if fed:

@@ -21,7 +21,7 @@ from .graph.cut import expose
 from .graph.load import valid_bytes
 from .open_model import Opened, open_model
 from .runtime.session import Session
-from .slopes import between, require_slopes
+from .slopes import Change, between, change, require_slopes
 from .types import Floats, Wishes
 from .whole import inputs_at
 
@@ -114,8 +114,8 @@ def error_by(forward: Forward, of: str, tensor: str, session: Session, feeds: di
         mean: Floats = np.mean([session.run(each, [gradient_name(tensor)])[0] for each in moved], axis=0)
         return mean
 
-    def secant(move: Floats, points: int) -> tuple[float, float]:
-        ends = [nudge.run({**ours, NUDGE: (sign * move).astype(np.float32)})[0].astype(np.float64) for sign in (1, -1)]
-        return float(((ends[0] - ends[1]) * seed).sum()), 2 * float((gradient(move, points) * move).sum())
+    def secant(move: Floats, points: int) -> Change:
+        before, after = (nudge.run({**ours, NUDGE: (sign * move).astype(np.float32)})[0] for sign in (-1, 1))
+        return change(before, after, seed, 2 * float((gradient(move, points) * move).sum()))
 
     return require_slopes(secant, here, float(np.abs(value).mean()), f"the gradient of {of!r} by {tensor!r}")

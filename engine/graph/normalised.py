@@ -1,11 +1,10 @@
 """What a graph does to pixels before its first layer, and so in which numbers it takes them."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from ..types import Floats
 from .walk import constants_of, consumers
@@ -39,12 +38,19 @@ class Affine:
     shift: Floats
 
     def after(self, node: onnx.NodeProto, known: dict[str, onnx.TensorProto], tensor: str) -> "Affine | None":
-        values = {name: numbers_of(known[name]) for name in node.input if name in known}
-        if node.op_type == "BatchNormalization" and len(values) == 4:
-            return self.normalised(*values.values())
+        values: list[Floats] = [
+            onnx.numpy_helper.to_array(known[name]).astype(np.float64).ravel() for name in node.input if name in known
+        ]
+        few = all(value.size in (1, 3) for value in values)
+        if node.op_type == "BatchNormalization" and len(values) == 4 and few:
+            return self.normalised(*values)
         if len(node.input) != 2 or len(values) != 1:
             return None
-        [value] = values.values()
+        value = values[0]
+        if not few and node.op_type in ("Add", "Sub"):
+            value = value.mean(keepdims=True)  # a mean picture
+        elif not few:
+            return None
         return self.changed(node.op_type, value) if node.input[0] == tensor else self.changed_by(node.op_type, value)
 
     def changed(self, operator: str, value: Floats) -> "Affine | None":
@@ -84,19 +90,12 @@ def find_normalised(proto: onnx.ModelProto, picture: str) -> Normalised | None:
         [node] = reading
         if node.op_type not in PASSING:
             following = found.after(node, known, tensor)
-            if following is None or following.scale.size not in (1, 3) or following.shift.size not in (1, 3):
+            if following is None:
                 break
             found, names = following, [*names, f"{node.op_type} {node.name or node.output[0]!r}"]
         tensor = node.output[0]
     largest = largest_of(found) if names else None
     return None if largest is None else Normalised(largest, order_of(found, largest), ", ".join(names))
-
-
-def numbers_of(value: onnx.TensorProto) -> Floats:
-    """Return a constant as one number or one a channel; a mean picture by its mean."""
-    array: NDArray[Any] = onnx.numpy_helper.to_array(value)
-    flat = array.astype(np.float64).ravel()
-    return flat if flat.size in (1, 3) else flat.mean(keepdims=True)
 
 
 def largest_of(found: Affine) -> Literal[1, 255] | None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ddcam.engine.errors import CheckError
-from ddcam.engine.slopes import Secant, between, require_across, require_slopes
+from ddcam.engine.slopes import LONGEST, Change, Secant, between, require_across, require_slopes
 
 POINT = np.array([0.3, -0.2, 0.5])
 
@@ -29,9 +29,9 @@ def smooth_slope(x: np.ndarray) -> np.ndarray:
 
 
 def secant_of(value: Callable[[np.ndarray], float], slope: Callable[[np.ndarray], np.ndarray]) -> Secant:
-    def secant(move: np.ndarray, points: int) -> tuple[float, float]:
+    def secant(move: np.ndarray, points: int) -> Change:
         told = np.mean([slope(POINT + t * move) for t in between(points)], axis=0)
-        return value(POINT + move) - value(POINT - move), 2 * float((told * move).sum())
+        return Change(value(POINT + move) - value(POINT - move), 2 * float((told * move).sum()), 1e-12)
 
     return secant
 
@@ -44,7 +44,7 @@ def test_points_lie_in_the_middles() -> None:
 def test_the_true_gradient_of_a_smooth_function_needs_one_point() -> None:
     asked = []
 
-    def secant(move: np.ndarray, points: int) -> tuple[float, float]:
+    def secant(move: np.ndarray, points: int) -> Change:
         asked.append(points)
         return secant_of(smooth, smooth_slope)(move, points)
 
@@ -76,3 +76,26 @@ def test_a_gradient_that_lacks_a_branch_is_refused_across_too() -> None:
 
     with pytest.raises(CheckError, match="slopes across it"):
         require_across(secant, [np.eye(3)[2]], "it")
+
+
+def faint(told: float) -> Secant:
+    """A value that changes less than it rounds but over the longest differences."""
+
+    def secant(move: np.ndarray, points: int) -> Change:
+        return Change(float(move.sum()), told * float(move.sum()), 2e-3 * LONGEST)
+
+    return secant
+
+
+def test_a_value_that_hardly_changes_is_compared_over_longer_differences() -> None:
+    moves = [np.ones(3)]
+
+    require_across(faint(1.0), moves, "it")
+    with pytest.raises(CheckError, match="off by"):
+        require_across(faint(1.5), moves, "it")
+
+
+def test_where_nothing_changes_gradients_must_say_so() -> None:
+    require_across(lambda move, _: Change(0.0, 1e-9 * float(move.sum()), 1e-7), [np.ones(3)], "it")
+    with pytest.raises(CheckError, match="off by inf"):
+        require_across(lambda move, _: Change(0.0, float(move.sum()), 1e-7), [np.ones(3)], "it")

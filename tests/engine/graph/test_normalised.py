@@ -18,6 +18,7 @@ VALUES = {
     "bgr": np.array([103.9, 116.8, 123.7]).reshape(3, 1, 1),
     "rgb": np.array([123.7, 116.8, 103.9]).reshape(3, 1, 1),
     "image": np.random.default_rng(0).uniform(90, 130, (1, 3, 8, 8)),
+    "weights": np.random.default_rng(0).normal(1 / 127, 1, (1, 3, 8, 8)),
     "mean": np.array([0.485, 0.456, 0.406]).reshape(1, 3, 1, 1),
     "less": -np.array([0.485, 0.456, 0.406]).reshape(1, 3, 1, 1),
     "mean_bgr": np.array([0.406, 0.456, 0.485]).reshape(1, 3, 1, 1),
@@ -78,6 +79,7 @@ def test_pixels_that_a_graph_normalises(expected: tuple[int, str, str], nodes: l
         ["a = Div(one, x)", "y = Conv(a, w)"],
         ["a = Div(x, none)", "y = Conv(a, w)"],
         ["a = Mul(x, x)", "y = Conv(a, w)"],
+        ["a = Mul(x, weights)", "y = Conv(a, w)"],  # by 1/127 in the mean, but each pixel by another number
         ["a = Sub(x, mean)", "b = Relu(x)", "y = Mul(a, b)"],  # the picture goes elsewhere too
     ],
 )
