@@ -2,15 +2,15 @@
 
 Errors are relative L2 errors against PyTorch in float64 over many pictures: one flipped sign of a number near 0 (a
 ReLU, a maximum) can make 1e-3 of 1e-6 in either. Times are of the processor, one thread each, measured in turn.
-Usage: python benchmarks/gradients.py [FOLDER FOR EXPORTS [NAME...]]
+Usage: python benchmarks/gradients.py [--part errors|cores|onnx-ad] [--only NAME...]
 """
 
+import argparse
 import copy
-import importlib.util
+import importlib
 import os
 import platform
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -46,14 +46,15 @@ HEADER = """# Gradients beside PyTorch's
 
 ddcam {version}, ONNX Runtime {runtime}, PyTorch {torch}, {cores} cores of {machine}; made by
 `python benchmarks/gradients.py`. Random weights, 224 x 224 (Inception 299 x 299), a free batch; the gradient of one
-score by the picture. Errors: relative L2 against PyTorch in float64 over {pictures} pictures, {batch} in a batch, with
-those of PyTorch in float32 behind the stroke: the median and the geometric mean, as one flipped sign (of a number near
-0 before a ReLU, say) makes 1e-3 of 1e-6 in either. Times: milliseconds of the processor for forward and backward of
-one picture, one thread each, in turn, medians of {rounds}.
+score by the picture."""
+ERRORS = """
+Errors: relative L2 against PyTorch in float64 over {pictures} pictures, {batch} in a batch, with those of PyTorch in
+float32 behind the stroke: the median and the geometric mean, as one flipped sign (of a number near 0 before a ReLU,
+say) makes 1e-3 of 1e-6 in either. Times: milliseconds of the processor for forward and backward of one picture, one
+thread each, in turn, medians of {rounds}.
 
 | network | exporter | median error | mean error | ddcam ms | PyTorch ms | ratio |
 |---|---|---|---|---|---|---|"""
-
 CORES = """
 By the clock, with one thread and with all {cores}, nothing else running; ddcam's time and PyTorch's.
 
@@ -61,21 +62,21 @@ By the clock, with one thread and with all {cores}, nothing else running; ddcam'
 |---|---|---|---|---|---|"""
 
 
-def main(folder: Path, names: Sequence[str]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--part", choices=PARTS, action="append", help="all by default; cores wants a calm machine")
+    parser.add_argument("--only", nargs="*", default=NAMES, help="networks")
+    asked = parser.parse_args()
     torch.set_num_threads(1)
-    print(
-        HEADER.format(
-            version=ddcam.__version__,
-            runtime=onnxruntime.__version__,
-            torch=torch.__version__,
-            cores=os.cpu_count(),
-            machine=platform.machine(),
-            pictures=PICTURES,
-            batch=BATCH,
-            rounds=ROUNDS,
-        )
-    )
+    versions = {"version": ddcam.__version__, "runtime": onnxruntime.__version__, "torch": torch.__version__}
+    print(HEADER.format(**versions, cores=os.cpu_count(), machine=platform.machine()), flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        for part in asked.part or PARTS:
+            PARTS[part](Path(folder), asked.only)
+
+
+def compare_errors(folder: Path, names: Sequence[str]) -> None:
+    print(ERRORS.format(pictures=PICTURES, batch=BATCH, rounds=ROUNDS))
     ratios, further = [], []
     for name in names:
         net = network(name)
@@ -89,13 +90,22 @@ def main(folder: Path, names: Sequence[str]) -> None:
     print(f"\nRatio over {len(ratios)} exports: geometric mean {statistics.geometric_mean(ratios):.2f}, ", end="")
     print(f"largest {max(ratios):.2f}.\n\n| network | forward ms | forward and gradient of the features ms | ratio |")
     print("|---|---|---|---|", *further, sep="\n")
+
+
+def compare_cores(folder: Path, names: Sequence[str]) -> None:
     print(CORES.format(cores=os.cpu_count()))
     shares = [cores_row(name, network(name), folder) for name in names]
     print(f"\nRatio with all cores: geometric mean {statistics.geometric_mean(shares):.2f}, largest {max(shares):.2f}.")
-    if importlib.util.find_spec("onnx_ad"):
-        print("\n| network, one picture | ddcam ms | onnx-ad ms | times | difference |\n|---|---|---|---|---|")
-        for name in PEERS:
+
+
+def compare_peer(folder: Path, names: Sequence[str]) -> None:
+    print("\n| network, one picture | ddcam ms | onnx-ad ms | times | difference |\n|---|---|---|---|---|")
+    for name in PEERS:
+        if name in names:
             print(peer_row(name, folder), flush=True)
+
+
+PARTS = {"errors": compare_errors, "cores": compare_cores, "onnx-ad": compare_peer}
 
 
 class Judge:
@@ -221,5 +231,4 @@ def brief(problem: Exception) -> str:
 
 
 if __name__ == "__main__":
-    given = Path(sys.argv[1] if len(sys.argv) > 1 else tempfile.mkdtemp())
-    main(given, sys.argv[2:] or NAMES)
+    main()

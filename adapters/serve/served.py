@@ -22,7 +22,7 @@ class Limits:
 
     queue: int = 64
     pictures: int = 8
-    wait: float = 0.002
+    wait: float = 0.0
     timeout: float = 30.0
     bytes: int = 16 * MIB
     pixels: int = 25_000_000

@@ -57,8 +57,8 @@ def without_map(split: Split) -> str:
     """Say why there is no feature map, and what works without one."""
     if split.reason.startswith(NOTHING_ELSE):
         return (
-            "the model has none that all of it passes through (trees, layers on flat rows, two streams); take dd-cam, or "
-            "a method that perturbs the picture: occlusion, rise, lime, kernel-shap, sobol, hsic, sis or rex"
+            "the model has none that all of it passes through (trees, layers on flat rows, two streams); take dd-cam "
+            "or a method that perturbs the picture: occlusion, rise, lime, kernel-shap, sobol, hsic, sis or rex"
         )
     return "patch units have none; leave out --units patch, or take another method"
 
