@@ -296,7 +296,7 @@ def test_a_pipeline_of_trees_on_rows_of_pixels(tmp_path: Path, monkeypatch, cons
     assert manifest["subset"] == [27]
     assert console("verify", "why", "model.onnx", "picture.png")[0] == 0
     code, _, err = console("explain", "model.onnx", "picture.png", "--method", "grad-cam")
-    assert (code, "none inside (trees" in err, "occlusion, rise, lime" in err) == (2, True, True)
+    assert (code, "(trees, layers on flat rows" in err, "occlusion, rise, lime" in err) == (2, True, True)
     code, _, err = console("explain", "model.onnx", "picture.png", "--size", "5x5")
     assert (code, "expected a size of 64 numbers" in err) == (2, True)
 
