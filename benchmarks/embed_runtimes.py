@@ -127,7 +127,7 @@ def in_cpp(folder: Path) -> Found:
     command = [folder / "explain", folder, *map(str, about["shape"])]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
     types = {"units": np.float32, "saliency_map": np.float32, about["scores"]: np.dtype(about["scores_type"])}
-    values = {name: np.fromfile(folder / f"{name}.bin", kind) for name, kind in types.items()}
+    values = {name: np.fromfile(folder / f"{name.replace('/', '_')}.bin", kind) for name, kind in types.items()}
     pictures = [np.split(value, about["shape"][0]) for value in values.values()]
     return [dict(zip(values, one, strict=True)) for one in zip(*pictures, strict=True)]
 

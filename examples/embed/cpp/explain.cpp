@@ -3,7 +3,7 @@
 // Build: g++ -std=c++17 -I$ORT/include explain.cpp -L$ORT/lib -lonnxruntime -o explain
 // where ORT is an unpacked release of ONNX Runtime; ../README.md says where else headers and library can be had.
 // Use: ./explain FOLDER 1 3 224 224   (a folder that prepare.py made, and the shape in its about.json)
-// Every output is written to FOLDER/NAME.bin, as its own type, picture after picture.
+// Every output is written to FOLDER/NAME.bin, as its own type, picture after picture; slashes in NAME become _.
 
 #include <onnxruntime_cxx_api.h>
 
@@ -37,10 +37,15 @@ static size_t width_of(ONNXTensorElementDataType type) {
   }
 }
 
-static void append(const std::string& path, const Ort::Value& tensor, bool first) {
+static void append(const std::string& folder, std::string name, const Ort::Value& tensor, bool first) {
+  for (char& letter : name) {
+    if (letter == '/') letter = '_';
+  }
   const auto info = tensor.GetTensorTypeAndShapeInfo();
+  const std::string path = folder + "/" + name + ".bin";
   std::ofstream file(path, std::ios::binary | (first ? std::ios::trunc : std::ios::app));
   file.write(static_cast<const char*>(tensor.GetTensorRawData()), info.GetElementCount() * width_of(info.GetElementType()));
+  if (!file) throw std::runtime_error("cannot write " + path);
 }
 
 static void say_units(const Ort::Value& tensor) {
@@ -78,7 +83,7 @@ static void run(const std::string& folder, std::vector<int64_t> shape) {
     const auto input = Ort::Value::CreateTensor(memory, pictures.data() + i * bytes, bytes, shape.data(), shape.size(), type);
     const auto outputs = session.Run(Ort::RunOptions{nullptr}, fed, &input, 1, wanted.data(), wanted.size());
     for (size_t k = 0; k < names.size(); ++k) {
-      append(folder + "/" + names[k] + ".bin", outputs[k], i == 0);
+      append(folder, names[k], outputs[k], i == 0);
       if (names[k] == "units") say_units(outputs[k]);
     }
   }
