@@ -7,7 +7,6 @@ Usage: DDCAM_DATA=... python benchmarks/embed_runtimes.py [--pictures 20] [--onl
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -23,8 +22,13 @@ import ddcam
 from ddcam.engine import Export, Wishes, export
 from ddcam.engine.errors import DdcamError
 
-HERE = Path(__file__).resolve().parent
-EMBED = HERE.parent / "examples" / "embed"
+ROOT = Path(__file__).resolve().parents[1]
+EMBED = ROOT / "examples" / "embed"
+sys.path.insert(0, str(ROOT / "tests" / "adapters"))  # pages are opened and programs built as their tests do
+
+from browser import posted_by_page  # noqa: E402
+from cpp import program_in  # noqa: E402
+
 HEADER = """# Explanations inside models, in other runtimes
 
 Made by `python benchmarks/embed_runtimes.py` with ddcam {version}, ONNX Runtime {runtime} (Python), and the versions of
@@ -50,7 +54,6 @@ def main() -> None:
     versions |= {"node": version_of("node", "onnxruntime-node"), "web": version_of("browser", "onnxruntime-web")}
     print(HEADER.format(**versions), flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        build_cpp(Path(folder))
         for subject in real_models(asked.pictures):
             if asked.only in subject.name:
                 for row in elsewhere(subject, Path(folder)):
@@ -107,25 +110,17 @@ def in_node(folder: Path) -> Found:
 
 
 def in_browser(folder: Path) -> Found:
-    sys.path.insert(0, str(HERE.parent / "tests" / "adapters"))
-    from browser import posted_by_page  # noqa: PLC0415  (the page is opened as its test does)
-
     found: Found = posted_by_page(EMBED / "browser", folder)
     return found
 
 
-def build_cpp(folder: Path) -> None:
-    [library] = (Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so.*")
-    (folder / "libonnxruntime.so.1").symlink_to(library)
-    command = ["g++", "-std=c++17", EMBED / "cpp" / "explain.cpp", folder / "libonnxruntime.so.1"]
-    subprocess.run([*command, "-o", folder / "explain"], check=True)
-
-
 def in_cpp(folder: Path) -> Found:
     about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
-    environment = os.environ | {"LD_LIBRARY_PATH": str(folder)}
-    command = [folder / "explain", folder, *map(str, about["shape"])]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
+    with tempfile.TemporaryDirectory() as built:
+        program = program_in(Path(built))
+        subprocess.run(program.build, check=True)
+        command = [program.file, folder, *map(str, about["shape"])]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=program.environment)
     types = {"units": np.float32, "saliency_map": np.float32, about["scores"]: np.dtype(about["scores_type"])}
     values = {name: np.fromfile(folder / f"{name.replace('/', '_')}.bin", kind) for name, kind in types.items()}
     pictures = [np.split(value, about["shape"][0]) for value in values.values()]

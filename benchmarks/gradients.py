@@ -177,9 +177,8 @@ def peer_row(name: str, folder: Path) -> str:
         return f"| {name} | | refuses: {brief(problem)} | | |"
     session = gradient_session(model, x)
     ours, theirs = in_turn([lambda: run(session, x, label), lambda: peer.run(feeds)])
-    return (
-        f"| {name} | {ours:.1f} | {theirs:.1f} | {theirs / ours:.1f} | {errors(found, run(session, x, label))[0]:.0e} |"
-    )
+    [apart] = errors(found, run(session, x, label))
+    return f"| {name} | {ours:.1f} | {theirs:.1f} | {theirs / ours:.1f} | {apart:.0e} |"
 
 
 def gradient_session(model: onnx.ModelProto, x: Array, wrt: str = "", threads: int = 1) -> Session:

@@ -146,12 +146,12 @@ def check_slopes(running: Running, x: Floats, target: Floats) -> None:
 
     def secant(move: Floats, points: int) -> Change:
         names = [LOGITS] if fed else [LOGITS, *running.written.layers]
-        knots = [running.ask(x + t * move, target, names) for t in np.linspace(-1, 1, points + 1)]
+        times = np.linspace(-1, 1, 2 if fed else points + 1)  # layers must be looked at on the way
+        knots = [running.ask(x + t * move, target, names) for t in times]
+        moved = [[2 / points * move]] * points if fed else [moves(*pair) for pair in pairwise(knots)]
         told = np.zeros(len(here))
-        for t, (before, after) in zip(between(points), pairwise(knots), strict=True):
-            moved = [np.subtract(*pair, dtype=np.float64) for pair in zip(after[1:], before[1:], strict=True)]
-            pairs = zip(moved or [2 / points * move], gradients(t * move), strict=True)
-            told += [float((moves * g).sum()) for moves, g in pairs]
+        for t, pieces in zip(between(points), moved, strict=True):
+            told += [float((piece * g).sum()) for piece, g in zip(pieces, gradients(t * move), strict=True)]
         return change(knots[0][0], knots[-1][0], target, told)
 
     what, scale = f"the gradient of method {running.formula.name}", float(np.abs(x).mean())
@@ -159,3 +159,8 @@ def check_slopes(running: Running, x: Floats, target: Floats) -> None:
         require_slopes(secant, here[0], scale, what)
     else:  # which moves of the picture are steep is not known here
         require_across(secant, random_moves(x.shape, scale), what)
+
+
+def moves(before: Sequence[Floats], after: Sequence[Floats]) -> list[Floats]:
+    """Return by how much each layer changes; the logits come first and are left out."""
+    return [np.subtract(a, b, dtype=np.float64) for a, b in zip(after[1:], before[1:], strict=True)]

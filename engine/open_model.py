@@ -12,7 +12,7 @@ from .check import sample_inputs
 from .chosen import LISTED, Chosen, ChosenBox, ChosenRegion
 from .errors import ModelError
 from .graph.chosen import FOUND, REGION, with_box, with_region
-from .graph.cut import expose
+from .graph.cut import Proto, expose
 from .graph.embed import plain
 from .graph.forms import read_input, with_maps
 from .graph.hold import hold
@@ -111,7 +111,7 @@ def open_ends(path: str | Path, wishes: Wishes, *, whole: bool) -> Ends:
     return Ends(graph, picture, preprocessing, config, sample_inputs(preprocessing, picture))
 
 
-def told_by_graph(proto: Any, picture: str) -> Recorded | None:
+def told_by_graph(proto: Proto, picture: str) -> Recorded | None:
     """Say which pixels a graph takes, where it normalises them itself."""
     found = find_normalised(proto, picture)
     if found is None:

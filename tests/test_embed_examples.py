@@ -1,16 +1,15 @@
 """The programs under examples/embed give, in runtimes that are not Python, what the engine gives."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
 from browser import posted_by_page
+from cpp import COMPILER, LIBRARIES, Program, program_in
 
 import ddcam
 from ddcam.engine.explain import at_input
@@ -39,25 +38,21 @@ def prepared(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, ddca
 
 
 @pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
-    """Give the C++ program, built against the library that runs here, and the environment that it needs."""
+def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
+    """Give the C++ program, built."""
     require("g++")
-    folder, source = tmp_path_factory.mktemp("cpp"), EMBED / "cpp" / "explain.cpp"
-    libraries = list((Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so.*"))
-    if not libraries:
+    if not LIBRARIES:
         pytest.skip("needs a wheel of ONNX Runtime with its shared library")
-    (folder / "libonnxruntime.so.1").symlink_to(libraries[0])
-    compiler = ["g++", "-std=c++17", "-Wall", "-Wextra", "-Werror", "-isystem", "/usr/include/onnxruntime"]
     known = subprocess.run(
-        [*compiler, "-E", "-x", "c++", "-"],
+        [*COMPILER, "-E", "-x", "c++", "-"],
         input="#include <onnxruntime_cxx_api.h>", capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     if known.returncode:
         pytest.skip("needs ONNX Runtime's C++ headers; .ci/headers fetches them for CPLUS_INCLUDE_PATH")
-    command = [*compiler, source, folder / "libonnxruntime.so.1", "-o", folder / "explain"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    program = program_in(tmp_path_factory.mktemp("cpp"))
+    done = subprocess.run(program.build, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
-    return folder / "explain", os.environ | {"LD_LIBRARY_PATH": str(folder)}
+    return program
 
 
 def require_same(results: Results, expected: ddcam.Explanation, demo: str) -> None:
@@ -96,14 +91,11 @@ def test_browser(prepared: tuple[Path, ddcam.Explanation], tmp_path: Path, reque
     require_same(found, expected, request.node.callspec.id)
 
 
-def test_cpp(
-    prepared: tuple[Path, ddcam.Explanation], program: tuple[Path, dict[str, str]], request: pytest.FixtureRequest
-) -> None:
+def test_cpp(prepared: tuple[Path, ddcam.Explanation], program: Program, request: pytest.FixtureRequest) -> None:
     folder, expected = prepared
-    file, environment = program
     shape = json.loads((folder / "about.json").read_text())["shape"]
-    command = [file, folder, *map(str, shape)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
+    command = [program.file, folder, *map(str, shape)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=program.environment)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{len(expected.attribution.subset or ())} of {expected.split.count} units suffice\n"
     types = {"units": np.float32, "saliency_map": np.float32, "sufficient": np.bool_, "minimal": np.bool_}
@@ -115,8 +107,9 @@ def test_cpp(
     ("asked", "expected"),
     [([], "expected a folder that prepare.py made"), (["nowhere", "1", "1", "32", "32"], "explained.onnx")],
 )
-def test_cpp_says_what_it_expects(program: tuple[Path, dict[str, str]], asked: list[str], expected: str) -> None:
-    file, environment = program
-    done = subprocess.run([file, *asked], capture_output=True, text=True, timeout=60, check=False, env=environment)
+def test_cpp_says_what_it_expects(program: Program, asked: list[str], expected: str) -> None:
+    done = subprocess.run(
+        [program.file, *asked], capture_output=True, text=True, timeout=60, check=False, env=program.environment
+    )
     assert (done.returncode, done.stdout) == (2, "")
     assert expected in done.stderr

@@ -32,7 +32,7 @@ class Normalised:
 
 @dataclass(frozen=True)
 class Affine:
-    """Pixels become `scale * x + shift`, one number or one a channel; what is not of that kind is None."""
+    """Pixels become `scale * x + shift`, one number or one a channel; None is what is not of that kind."""
 
     scale: Floats
     shift: Floats
