@@ -124,9 +124,5 @@ def phases_of(x: Var, axis: int, count: int, value: float) -> list[Var]:
     x = padded(x, [0] * (x.rank - axis), [length * count - size, *[0] * len(rest)], value)
     shape = (*x.sizes[:axis], length, *rest)
     apart = x.reshape([*[0] * axis, length, count, *fixed])
-    if rest:
-        parts = op.several("Split", [apart, op.ints([1] * count)], count, axis=axis + 1)
-        return [op.Squeeze(part, op.ints([axis + 1])).shaped(shape) for part in parts]
-    # The places of a phase are far apart: bring them together once. Reshape keeps ONNX Runtime from splitting first.
-    together = apart.transpose([*range(axis), axis + 1, axis]).reshape([*[0] * axis, count * length])
-    return [part.shaped(shape) for part in op.several("Split", [together, op.ints([length] * count)], count, axis=axis)]
+    parts = op.several("Split", [apart, op.ints([1] * count)], count, axis=axis + 1)
+    return [op.Squeeze(part, op.ints([axis + 1])).shaped(shape) for part in parts]

@@ -69,6 +69,13 @@ def gradients(
     batched: bool = False,
 ) -> list[NDArray[Any]]:
     """Build the backward graph of `of`, run it on the inputs and return the gradients."""
+    return run(with_backward(model, inputs, wrt, seed, of=of, batched=batched), dict(inputs) | {"seed": seed})
+
+
+def with_backward(
+    model: onnx.ModelProto, inputs: Arrays, wrt: Sequence[str], seed: NDArray[Any], *, of: str, batched: bool
+) -> onnx.ModelProto:
+    """Return the model with its backward graph: the gradients are its outputs."""
     forward = Forward(model, known(model, inputs, batched))
     op = forward.builder("back_")
     given = Var(op, "seed", str(seed.dtype), forward.known.shapes[of])
@@ -80,7 +87,7 @@ def gradients(
     whole.graph.input.append(helper.make_tensor_value_info("seed", onnx.TensorProto.DOUBLE, list(seed.shape)))
     del whole.graph.output[:]
     whole.graph.output.extend(onnx.ValueInfoProto(name=var.name) for var in found)
-    return run(whole, dict(inputs) | {"seed": seed})
+    return whole
 
 
 def require_gradients(

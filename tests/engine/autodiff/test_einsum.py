@@ -2,13 +2,17 @@
 
 import numpy as np
 import pytest
-from finite import model_of, require_gradients
+from finite import model_of, require_gradients, with_backward
 from onnx import helper
 
 SIZES = {"b": 2, "i": 3, "j": 4, "k": 5, "h": 2, "q": 3, "a": 4}
 EQUATIONS = [
     "bij,bjk->bik",
     "bij,jk->bik",
+    "bki,bkj->bij",
+    "bki,bjk->bij",
+    "bjk,bik->bij",
+    "bkj,bik->bij",
     "bhqi,bhki->bhqk",
     "bhqk,bkhi->bqhi",
     "ij,kj->ik",
@@ -60,6 +64,8 @@ def test_einsum(equation: str) -> None:
         ("b...i,ij->bj...", [(2, 3, 4, 5), (5, 2)]),
         ("i...->...i", [(2, 3, 4)]),
         ("...->...", [(2, 3)]),
+        ("bij,bjk->bik", [(1, 3, 4), (2, 4, 5)]),
+        ("bij,bjk->bik", [(2, 3, 1), (2, 4, 5)]),
         ("ij,ij->ij", [(3, 1), (3, 4)]),
         ("ij,j->i", [(3, 4), (1,)]),
         ("ij,jk->ik", [(1, 4), (4, 5)]),
@@ -67,3 +73,14 @@ def test_einsum(equation: str) -> None:
 )
 def test_ellipsis_and_axes_of_size_1(equation: str, shapes: list[tuple[int, ...]]) -> None:
     check(equation, shapes)
+
+
+def test_a_product_of_matrices_is_no_einsum() -> None:
+    inputs = {"x0": np.ones((2, 3, 4)), "x1": np.ones((2, 5, 4))}
+    model = model_of([helper.make_node("Einsum", list(inputs), ["y"], equation="bij,bkj->bik")], inputs, {}, ["y"])
+
+    whole = with_backward(model, inputs, list(inputs), np.ones((2, 3, 5)), of="y", batched=False)
+    made = [node.op_type for node in whole.graph.node]
+
+    assert made.count("Einsum") == 1
+    assert made.count("MatMul") == 2
