@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 DetectorKind = Literal["pair", "columns", "rows", "objectness", "lists", "table", "numbered", "caffe"]
 LISTED = frozenset({"lists", "table", "numbered", "caffe"})
 """How a detector arranges what it found, docs/detection.md has a line for each; LISTED is left after suppression."""
-BoxForm = Literal["corners", "yx", "centre"]
-"""left, top, right, bottom; top, left, bottom, right; or the centre, width and height."""
+BoxForm = Literal["corners", "yx", "centre", "cells"]
+"""left, top, right, bottom; top, left, bottom, right; the centre, width and height; or these as offsets to cells."""
 BoxUnit = Literal["share", "pixels"]
 """Shares of the model input's sides, or its pixels."""
 ScoreForm = Literal["plain", "softmax", "sigmoid"]
 """Probabilities already, or what makes them."""
+Level = tuple[int, int, int]
+"""A grid of cells, one for each box of a level: rows, columns, and pixels of the model input along a cell."""
 Box = tuple[float, float, float, float]
 """left, top, right, bottom."""
 NONE = -1
@@ -28,6 +30,7 @@ class Reading:
     `outputs` are their names in the order of the kind: scores and boxes; or boxes, labels and scores; else one.
     `boxes` and `unit` say what four numbers of a box are, `scores` what makes probabilities of the scores,
     `background` which class is nothing, `classes` how many there are with it (0: a list of labels names them).
+    `levels` are the grids that boxes in the form `cells` lie on.
     """
 
     kind: DetectorKind
@@ -38,6 +41,7 @@ class Reading:
     background: int
     classes: int
     reason: str
+    levels: tuple[Level, ...] = ()
 
     def __str__(self) -> str:
         """Write it as --detector takes it."""

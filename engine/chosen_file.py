@@ -8,9 +8,22 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from .chosen import BoxForm, BoxUnit, Chosen, ChosenBox, ChosenRegion, Detection, DetectorKind, Reading, ScoreForm
+from .chosen import (
+    BoxForm,
+    BoxUnit,
+    Chosen,
+    ChosenBox,
+    ChosenRegion,
+    Detection,
+    DetectorKind,
+    Level,
+    Reading,
+    ScoreForm,
+)
 from .errors import ExplanationError
 
+MOST_CELLS = 10**6
+"""More cells than any detector has."""
 REGION = "region"
 """The array with the share of each place in a chosen region."""
 
@@ -49,17 +62,23 @@ def chosen_box(entry: Mapping[str, Any]) -> ChosenBox:
         corners(found["inner"]),
         tuple(map(real, found["shares"])),
     )
-    names = {field.name: reading[field.name] for field in fields(Reading)}
+    names = {"levels": ()} | {field.name: reading[field.name] for field in fields(Reading) if field.name in reading}
+    if (names["boxes"] == "cells") != bool(names["levels"]):
+        raise ValueError("its levels of cells")
     one_of(names["kind"], DetectorKind)
     one_of(names["boxes"], BoxForm)
     one_of(names["unit"], BoxUnit)
     one_of(names["scores"], ScoreForm)
     outputs = tuple(map(str, names["outputs"]))
+    levels = tuple(level(one) for one in names["levels"])
     numbers = {name: whole(names[name], -1) for name in ("background", "classes")}
     if numbers["classes"] and not len(detection.shares) == numbers["classes"] > detection.index:
         raise ValueError("its scores are not one a class")
     return ChosenBox(
-        Reading(**(names | numbers | {"outputs": outputs})), detection, real(entry["iou"]), real(entry["least"])
+        Reading(**(names | numbers | {"outputs": outputs, "levels": levels})),
+        detection,
+        real(entry["iou"]),
+        real(entry["least"]),
     )
 
 
@@ -80,6 +99,13 @@ def whole(value: Any, least: int = 0) -> int:
     if type(value) is not int or not least <= value < 10**6:
         raise ValueError(f"{value!r} is no index")
     return value
+
+
+def level(value: Any) -> Level:
+    rows, columns, side = (whole(number, 1) for number in value)
+    if rows * columns > MOST_CELLS:
+        raise ValueError(f"{rows} x {columns} cells")
+    return rows, columns, side
 
 
 def real(value: Any) -> float:

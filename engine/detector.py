@@ -89,11 +89,11 @@ class Detector:
         seen = {name: self.measured.values[name] for name in outputs if name in self.measured.values}
         kind, found = recognise(seen, asked)
         boxes, scores = raw_boxes(kind, [outputs[name] for name in found.outputs])
-        guess = guessed(kind, found, boxes, scores, options.get("scores"))
+        sides = self.ends.preprocessing.height, self.ends.preprocessing.width
+        reading = guessed(kind, found, boxes, scores, sides, options)
         if kind == "pair" and "scores" not in options:
             inner, form = before_activation(self.ends.graph.proto, found.outputs[0])
-            guess = replace(guess, outputs=(inner, found.outputs[1]), scores=form)
-        reading = replace(guess, **options)
+            reading = replace(reading, outputs=(inner, found.outputs[1]), scores=form)
         if reading.background >= max(1, reading.classes):
             raise OptionError(f"expected a background of 0 to {reading.classes - 1}, got {reading.background}")
         return reading

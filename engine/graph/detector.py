@@ -1,13 +1,14 @@
 """The outputs of a detector: which kind of arrangement they are, and the nodes that read boxes and scores from it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 
-from ..chosen import DetectorKind, Reading, ScoreForm
+from ..chosen import DetectorKind, Level, Reading, ScoreForm
 from ..errors import ModelError
 from ..types import Value
 from .build import Builder, Var
@@ -143,9 +144,11 @@ def find_rows(outputs: Outputs) -> Found | None:
 
 
 def raw(outputs: Outputs, fits: Callable[[tuple[int, ...]], bool]) -> str | None:
-    """Return the first output of real numbers [1, a, b] that fits."""
-    wide = [name for name, v in outputs.items() if is_real(v) and len(v.shape) == 3 and v.shape[0] == 1]
-    return next((name for name in wide if fits(outputs[name].shape)), None)
+    """Return the first output of real numbers [1, a, b] that fits, unless it is only one of several levels."""
+    wide = [v for v in outputs.values() if is_real(v) and len(v.shape) == 3 and v.shape[0] == 1]
+    fit = [name for name, v in outputs.items() if v in wide and fits(v.shape)]
+    alike = [v for v in wide if fit and min(v.shape[1:]) == min(outputs[fit[0]].shape[1:])]
+    return fit[0] if len(alike) == 1 else None
 
 
 def yolo(outputs: Outputs, name: str, classes: int, said: str) -> Found:
@@ -266,10 +269,21 @@ def with_nothing(op: Builder, rows: Var, width: int) -> Var:
 
 
 def as_corners(op: Builder, reading: Reading, boxes: Var) -> Var:
-    if reading.boxes == "centre":
-        middle, half = pick(op, boxes, [0, 1]), pick(op, boxes, [2, 3]) * 0.5
+    if reading.boxes in ("centre", "cells"):
+        middle, size = pick(op, boxes, [0, 1]), pick(op, boxes, [2, 3])
+        if reading.boxes == "cells":
+            origin, stride = cells(reading.levels)
+            middle, size = (middle + origin) * stride, op.Exp(size) * stride
+        half = size * 0.5
         return op.Concat(middle - half, middle + half, axis=2)
     return pick(op, boxes, [1, 0, 3, 2]) if reading.boxes == "yx" else boxes
+
+
+def cells(levels: Sequence[Level]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return column and row `[1, n, 2]` of every cell, level by level and row by row, and its pixels `[1, n, 1]`."""
+    places = [np.indices((rows, columns))[::-1].reshape(2, -1).T for rows, columns, _ in levels]
+    strides = np.repeat([stride for *_, stride in levels], [len(some) for some in places])
+    return np.concatenate(places)[None].astype(np.float32), strides[None, :, None].astype(np.float32)
 
 
 def pick(op: Builder, x: Var, places: "range | list[int]") -> Var:

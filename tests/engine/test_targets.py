@@ -25,7 +25,7 @@ CELL = SIDE // CELLS
 HEIGHT, WIDTH = 96, 128
 RED, OTHER, GREEN = (0, 1), (2, 2), (3, 0)
 """Rows and columns of the cells that are lit in the picture: two red ones, the first brighter, and a green one."""
-LAYOUTS = ("pair", "softmax", "columns", "rows", "objectness", "lists", "table", "numbered", "caffe")
+LAYOUTS = ("pair", "softmax", "columns", "rows", "objectness", "cells", "lists", "table", "numbered", "caffe")
 
 
 def blobs() -> Picture:
@@ -61,12 +61,12 @@ class Draft:
         self.tensors.append(numpy_helper.from_array(value, f"c{len(self.tensors)}"))
         return self.tensors[-1].name
 
-    def scores(self) -> str:
+    def scores(self, cell: int = CELL) -> str:
         """Return how red and how green each cell is, `[N, 16, 2]`."""
         weights = np.eye(2, 3, dtype=np.float32)[:, :, None, None]
-        pooled = self.add("AveragePool", "x", kernel_shape=[CELL, CELL], strides=[CELL, CELL])
+        pooled = self.add("AveragePool", "x", kernel_shape=[cell, cell], strides=[cell, cell])
         maps = self.add("Conv", pooled, weights)
-        flat = self.add("Reshape", maps, np.array([-1, 2, CELLS * CELLS]))
+        flat = self.add("Reshape", maps, np.array([-1, 2, (SIDE // cell) ** 2]))
         return self.add("Transpose", flat, perm=[0, 2, 1])
 
     def boxes(self, scores: str, form: str = "corners", side: float = 1.0) -> str:
@@ -100,6 +100,8 @@ def cells_as(form: str, side: float) -> np.ndarray:
 
 def detector(layout: str, opset: int = 13) -> onnx.ModelProto:
     draft = Draft(opset)
+    if layout == "cells":
+        return undecoded(draft)
     scores = draft.scores()
     if layout == "pair":
         draft.add("Identity", scores, name="confidences")
@@ -132,6 +134,20 @@ def in_one(draft: Draft, scores: str, layout: str) -> onnx.ModelProto:
         return draft.model({"output0": (1, 6, 16)})
     draft.add("Identity", rows, name="output0")
     return draft.model({"output0": (1, 16, 7 if layout == "objectness" else 6)})
+
+
+def undecoded(draft: Draft) -> onnx.ModelProto:
+    """Boxes are offsets to cells of 8, 16 and 32 pixels, as YOLOX leaves them; the middle level has the scores."""
+    shares = {CELL // 2: 0.1, CELL: 1.0, CELL * 2: 0.1}
+    levels = [draft.add("Mul", draft.scores(cell), np.full(1, share, np.float32)) for cell, share in shares.items()]
+    scores = draft.add("Concat", *levels, axis=1)
+    sure = draft.add("ReduceMax", scores, axes=[2])
+    still = draft.add("Mul", sure, np.zeros(1, np.float32))
+    boxes = np.tile(np.array([0.5, 0.5, 0, 0], np.float32), (1, 84, 1))
+    boxes[:, ::3, :2] = 0.3  # none of these is lit
+    rows = draft.add("Concat", draft.add("Add", still, boxes), sure, scores, axis=2)
+    draft.add("Identity", rows, name="output0")
+    return draft.model({"output0": (1, 84, 7)})
 
 
 def after_suppression(draft: Draft, scores: str, layout: str) -> onnx.ModelProto:
@@ -185,13 +201,13 @@ def wishes_for(layout: str, **more: Any) -> Wishes:
 def test_the_boxes_of_every_layout_are_found_in_the_picture(file, layout: str) -> None:
     seen = open_detector(file(layout), wishes_for(layout)).detect(blobs(), 0.4)
 
-    assert seen.reading.kind == {"softmax": "pair"}.get(layout, layout)
+    assert seen.reading.kind == {"softmax": "pair", "cells": "objectness"}.get(layout, layout)
     assert [one.index for one in seen.detections] == [0, 0, 1]
     for one, cell in zip(seen.detections, (RED, OTHER, GREEN), strict=True):
         np.testing.assert_allclose(one.box, box_of(cell), atol=1e-3)
     scores = [one.score for one in seen.detections]
     assert scores == sorted(scores, reverse=True)
-    if layout not in ("softmax", "objectness"):
+    if layout not in ("softmax", "objectness", "cells"):
         np.testing.assert_allclose(scores, [1, 217 / 255, 179 / 255], atol=0.04)  # resizing blurs the edges
 
 
@@ -232,7 +248,7 @@ def inside(values: np.ndarray, cell: tuple[int, int]) -> float:
     return float(values[top:bottom, left:right].mean())
 
 
-@pytest.mark.parametrize("layout", ["pair", "softmax", "columns", "objectness"])
+@pytest.mark.parametrize("layout", ["pair", "softmax", "columns", "objectness", "cells"])
 def test_the_gradient_of_a_box_lies_in_it_alone(file, layout: str) -> None:
     picture = blobs()
     model = loader(file(layout), wishes_for(layout), Choice(box="2", score=0.4)).load(picture)
@@ -359,7 +375,15 @@ def test_the_manifest_records_the_box_and_what_is_changed_in_it_is_seen(file, tm
     assert manifest["chosen"]["iou"] == 0.6
     assert manifest["chosen"]["found"]["box"] == pytest.approx(list(box_of(RED)))
     assert manifest["chosen"]["found"]["index"] == 0
-    for change in ({"iou": "much"}, {"found": {}}, {"kind": "circle"}, {"reading": {"kind": "pair"}}):
+    read = manifest["chosen"]["reading"]
+    for change in (
+        {"iou": "much"},
+        {"found": {}},
+        {"kind": "circle"},
+        {"reading": {"kind": "pair"}},
+        {"reading": read | {"boxes": "cells"}},
+        {"reading": read | {"boxes": "cells", "levels": [[10**5, 10**5, 8]]}},
+    ):
         broken = manifest | {"chosen": manifest["chosen"] | change}
         (tmp_path / "why" / "manifest.json").write_text(json.dumps(broken), encoding="utf-8")
         with pytest.raises(ExplanationError, match="chosen box or region is damaged"):
@@ -382,6 +406,21 @@ def test_scores_that_are_no_probabilities_ask_what_makes_them_so(tmp_path: Path)
     seen = open_detector(tmp_path / "raw.onnx", asked).detect(blobs())
     assert [one.index for one in seen.detections] == [0, 0, 1]
     assert seen.detections[0].score == pytest.approx(1 / (1 + np.exp(-5.73)), rel=1e-3)
+
+
+def test_offsets_to_anchors_are_refused(tmp_path: Path) -> None:
+    draft = Draft(13)
+    scores = draft.scores()
+    offsets = np.random.default_rng(0).normal(size=(1, 16, 4)).astype(np.float32)
+    draft.add("Identity", scores, name="scores")
+    draft.add("Add", draft.boxes(scores), offsets, name="boxes")
+    onnx.save(draft.model({"scores": (1, 16, 2), "boxes": (1, 16, 4)}), tmp_path / "offsets.onnx")
+
+    with pytest.raises(ModelError, match=r"no boxes can be read from boxes: .*negative sizes; .*with its decoding"):
+        open_detector(tmp_path / "offsets.onnx", wishes_for("pair")).detect(blobs())
+    asked = Wishes(preprocessing="unit", detector="pair:boxes=cells")
+    with pytest.raises(ModelError, match="a box for each cell of 64 x 64 pixels, got 16 boxes"):
+        open_detector(tmp_path / "offsets.onnx", asked).detect(blobs())
 
 
 def test_units_suit_the_method() -> None:
