@@ -439,7 +439,7 @@ class Explanation:
     def kept(self) -> str:
         """What is preserved; of a box the predicate says how high its score stays, the overlap goes without saying."""
         if isinstance(self.chosen, ChosenBox):
-            return f"a {self.chosen.found.label} with IoU >= {self.chosen.iou:g} there ({self.predicate})"
+            return f"{self.chosen.found.label} with IoU >= {self.chosen.iou:g} there ({self.predicate})"
         return self.predicate
 
 

@@ -9,6 +9,8 @@ Rule = Callable[[Node, Var], Cotangents]
 """`(node, g)`: append to the graph (`g.op`) what makes cotangents of the inputs out of that of the first output."""
 Rules = Mapping[str, Rule]
 
+ELSE = "; explain with a method that needs no gradients, such as dd-cam"
+"""What a user can do where there is no gradient: the end of a refusal."""
 VJP: dict[str, Rule] = {}
 """The vector-Jacobian product of each operator."""
 READS_ALL: set[str] = set()

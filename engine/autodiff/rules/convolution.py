@@ -1,4 +1,4 @@
-"""Gradient rules of convolutions: Conv, ConvTranspose."""
+"""Gradient rules of convolutions: Conv, ConvTranspose, Col2Im."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from ...errors import GradientError
 from ...graph.build import Var
 from ..node import Cotangents, Node
-from ..registry import vjp
+from ..registry import ELSE, vjp
+from ..shaping import reshaped
 from ..window import Axis, padded, repeated, shared, windows
 
 Weights = NDArray[np.floating]
@@ -46,6 +47,23 @@ def conv_transpose(node: Node, g: Var) -> Cotangents:
     if 2 in node.needs:
         db = g.sum([0, *range(2, g.rank)], keep=False)
     return dx, dw, db
+
+
+@vjp("Col2Im")
+def col2im(node: Node, g: Var) -> Cotangents:
+    """Add up columns `[N, C k, L]` of windows into a picture: dx takes the windows out of g again, by a Conv."""
+    x, image, kernel = node.operand(0), node.value(1), node.value(2)
+    if image is None or kernel is None:
+        raise GradientError(f"no gradient through {node.label}: its windows are known only at run time{ELSE}")
+    count, channels, each = len(kernel), int(g.sizes[1] or 0), int(kernel.prod())
+    strides, dilations = (node.integers(name) or [1] * count for name in ("strides", "dilations"))
+    pads = node.integers("pads") or [0] * (2 * count)
+    spots = zip(kernel.tolist(), strides, dilations, pads[:count], pads[count:], image.tolist(), strict=True)
+    axes = [Axis(k, s, d, begin, size, (size + begin + end - d * (k - 1) - 1) // s + 1)
+            for k, s, d, begin, end, size in spots]  # fmt: skip
+    one_place = np.tile(np.eye(each).reshape(each, 1, *kernel), (channels, *[1] * (count + 1)))
+    columns = convolved(g, g.op.value(one_place, g.dtype), axes, channels)
+    return (reshaped(columns.shaped((g.sizes[0], channels * each, *(axis.windows for axis in axes))), x),)
 
 
 @vjp("DeformConv")

@@ -8,10 +8,8 @@ import numpy as np
 from ...errors import GradientError
 from ...graph.build import Var
 from ..node import Cotangents, Node
-from ..registry import vjp
+from ..registry import ELSE, vjp
 from ..shaping import swapped
-
-ELSE = "; explain with a method that needs no gradients, such as dd-cam"
 
 Term = tuple[Var, str]
 """A tensor and one letter for each of its axes."""

@@ -6,10 +6,8 @@ from ...errors import GradientError
 from ...graph.build import Var
 from ..node import Cotangents, Node
 from ..places import put_along, zeros
-from ..registry import vjp
+from ..registry import ELSE, vjp
 from ..shaping import in_sizes
-
-ELSE = "; explain with a method that needs no gradients, such as dd-cam"
 
 
 @vjp("Gather")

@@ -11,10 +11,9 @@ from ...errors import GradientError
 from ...graph.build import Var
 from ...runtime.session import Session
 from ..node import Cotangents, Node
-from ..registry import vjp
+from ..registry import ELSE, vjp
 from ..shaping import weighted_along
 
-ELSE = "; explain with a method that needs no gradients, such as dd-cam"
 OPSET = 19
 """The last operator set of Resize; a graph at an older one has fewer attributes, which mean the same."""
 

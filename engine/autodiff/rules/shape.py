@@ -8,10 +8,9 @@ from ...errors import GradientError
 from ...graph.build import Var
 from ..node import Cotangents, Node
 from ..places import cut, padded, put, put_along, zeros
-from ..registry import vjp, vjp_of_all
+from ..registry import ELSE, vjp, vjp_of_all
 from ..shaping import in_sizes, reshaped, unbroadcast
 
-ELSE = "; explain with a method that needs no gradients, such as dd-cam"
 FAR = 2**31 - 1
 """Ends from here on mean the end of the axis, however long it is."""
 MODES: dict[str, Literal["edge", "reflect", "wrap"]] = {"edge": "edge", "reflect": "reflect", "wrap": "wrap"}

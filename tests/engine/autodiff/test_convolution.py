@@ -115,3 +115,26 @@ def test_a_deformable_convolution_is_refused() -> None:
 
     with pytest.raises(GradientError, match=r"DeformConv \(node 'bend'\)"):
         gradients(model, inputs, ["x"], np.ones((1, 2, 3, 3)))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "attributes"),
+    [
+        ((2, 3), {}),
+        ((3, 3), {"strides": [2, 2], "pads": [1, 1, 1, 1]}),
+        ((3, 2), {"strides": [2, 1], "pads": [0, 1, 2, 0], "dilations": [1, 2]}),
+    ],
+)
+@pytest.mark.parametrize("batched", [False, True])
+def test_columns_added_up(kernel: tuple[int, int], attributes: dict[str, Any], batched: bool) -> None:
+    sizes, strides, pads = (7, 8), attributes.get("strides", [1, 1]), attributes.get("pads", [0] * 4)
+    dilations = attributes.get("dilations", [1, 1])
+    windows = [
+        (size + pads[i] + pads[2 + i] - dilations[i] * (kernel[i] - 1) - 1) // strides[i] + 1
+        for i, size in enumerate(sizes)
+    ]
+    x = {"x": np.random.default_rng(0).normal(size=(2, 3 * kernel[0] * kernel[1], windows[0] * windows[1]))}
+    fixed = {"image": np.array(sizes), "block": np.array(kernel)}
+    model = model_of([helper.make_node("Col2Im", ["x", "image", "block"], ["y"], **attributes)], x, fixed, ["y"])
+
+    require_gradients(model, x, ["x"], batched=batched)
