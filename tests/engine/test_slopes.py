@@ -71,6 +71,20 @@ def test_a_wrong_gradient_is_refused(value_slope: tuple, wrong: float) -> None:
         require_slopes(secant, wrong * slope(POINT), 1.0, "it")
 
 
+def bent(x: np.ndarray) -> float:
+    """A plane that is wrinkled where all moves have the signs of its gradient."""
+    moved = np.abs((x - POINT).sum()) / np.abs(x - POINT).sum().clip(1e-12)
+    return float(x.sum() + (np.sin(1e6 * x.sum()) if moved > 0.999 else 0))
+
+
+def test_where_only_the_steepest_way_bends_random_ways_tell() -> None:
+    right, lacking = (secant_of(bent, lambda _, part=part: part) for part in (np.ones(3), np.array([1, 1, 0.5])))
+
+    assert require_slopes(right, np.ones(3), 1.0, "it") < 1e-6
+    with pytest.raises(CheckError, match="the slope along it"):
+        require_slopes(lacking, np.ones(3), 1.0, "it")
+
+
 def test_a_gradient_that_lacks_a_branch_is_refused_across_too() -> None:
     secant = secant_of(smooth, lambda x: smooth_slope(x) * np.array([1, 1, 0]))
 
