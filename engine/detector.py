@@ -88,7 +88,7 @@ class Detector:
         asked, options = asked_reading(self.wishes.detector)
         seen = {name: self.measured.values[name] for name in outputs if name in self.measured.values}
         kind, found = recognise(seen, asked)
-        boxes, scores = raw_boxes(kind, [outputs[name] for name in found.outputs])
+        boxes, scores = raw_boxes(kind, found, [outputs[name] for name in found.outputs])
         sides = self.ends.preprocessing.height, self.ends.preprocessing.width
         reading = guessed(kind, found, boxes, scores, sides, options)
         if kind == "pair" and "scores" not in options:

@@ -40,16 +40,16 @@ def asked_reading(text: str | None) -> tuple[str | None, dict[str, Any]]:
     return kind, {name: int(value) if name == "background" else value for name, value in options.items()}
 
 
-def raw_boxes(kind: str, outputs: Raw) -> tuple[NDArray[Any], NDArray[Any]]:
+def raw_boxes(kind: str, found: Found, outputs: Raw) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the four numbers of each box `[n, 4]` and all scores `[n, C]`, as the model gives them."""
     if kind == "pair":
         return outputs[1][0], outputs[0][0]
     if kind == "lists":
         return outputs[0].reshape(-1, 4), outputs[2].reshape(-1, 1)
     rows = outputs[0][0].T if kind == "columns" else outputs[0].reshape(-1, outputs[0].shape[-1])
-    first, score = {"caffe": (3, 2), "numbered": (1, 6), "objectness": (0, 4)}.get(kind, (0, 4))
-    scores = rows[:, score : score + 1] if kind in LISTED else rows[:, score:]
-    return rows[:, first : first + 4], scores
+    first, score = {"caffe": (3, 2), "numbered": (1, 6)}.get(kind, (0, 4))
+    count = 1 if kind in LISTED else found.classes + (kind == "objectness")
+    return rows[:, first : first + 4], rows[:, score : score + count]
 
 
 def guessed(

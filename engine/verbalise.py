@@ -1,6 +1,7 @@
 """An explanation in two or three sentences: what was decided, which units suffice, where their map lies."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 
@@ -38,7 +39,7 @@ def decision(explanation: Explanation) -> str:
     share = seen_share(explanation.placement)
     saw = "the model" if share == 1 else f"the model saw {percent(share)} of the picture and"
     if isinstance(chosen, ChosenBox):
-        return f"{saw} finds {named(target)} in the chosen box"
+        return f"{saw} finds {named(replace(target, probability=chosen.found.score))} in the chosen box"
     where = " in the chosen region" if chosen else ""
     if explanation.model["classes"] == 1 or explanation.predicate.startswith("tolerance"):
         value = f"{target.logit:.5g}" if target.probability is None else f"a probability of {probability(target)}"

@@ -25,7 +25,7 @@ CELL = SIDE // CELLS
 HEIGHT, WIDTH = 96, 128
 RED, OTHER, GREEN = (0, 1), (2, 2), (3, 0)
 """Rows and columns of the cells that are lit in the picture: two red ones, the first brighter, and a green one."""
-LAYOUTS = ("pair", "softmax", "columns", "rows", "objectness", "cells", "lists", "table", "numbered", "caffe")
+LAYOUTS = ("pair", "softmax", "columns", "masks", "rows", "objectness", "cells", "lists", "table", "numbered", "caffe")
 
 
 def blobs() -> Picture:
@@ -109,7 +109,7 @@ def detector(layout: str, opset: int = 13) -> onnx.ModelProto:
         return draft.model({"confidences": (1, 16, 2), "places": (1, 16, 4)})
     if layout == "softmax":
         return with_background(draft, scores)
-    if layout in ("columns", "rows", "objectness"):
+    if layout in ("columns", "masks", "rows", "objectness"):
         return in_one(draft, scores, layout)
     return after_suppression(draft, scores, layout)
 
@@ -128,7 +128,13 @@ def in_one(draft: Draft, scores: str, layout: str) -> onnx.ModelProto:
     parts = [draft.boxes(scores, "centre", SIDE), scores]
     if layout == "objectness":
         parts.insert(1, draft.add("ReduceMax", scores, axes=[2]))
+    if layout == "masks":
+        parts.append(draft.add("Sub", draft.add("ReduceMax", scores, axes=[2]), np.full(1, 5, np.float32)))
     rows = draft.add("Concat", *parts, axis=2)
+    if layout == "masks":
+        draft.add("Transpose", rows, perm=[0, 2, 1], name="output0")
+        draft.add("ReduceMax", "x", axes=[1], name="output1")
+        return draft.model({"output0": (1, 7, 16), "output1": (1, 1, SIDE, SIDE)})
     if layout == "columns":
         draft.add("Transpose", rows, perm=[0, 2, 1], name="output0")
         return draft.model({"output0": (1, 6, 16)})
@@ -201,7 +207,7 @@ def wishes_for(layout: str, **more: Any) -> Wishes:
 def test_the_boxes_of_every_layout_are_found_in_the_picture(file, layout: str) -> None:
     seen = open_detector(file(layout), wishes_for(layout)).detect(blobs(), 0.4)
 
-    assert seen.reading.kind == {"softmax": "pair", "cells": "objectness"}.get(layout, layout)
+    assert seen.reading.kind == {"softmax": "pair", "cells": "objectness", "masks": "columns"}.get(layout, layout)
     assert [one.index for one in seen.detections] == [0, 0, 1]
     for one, cell in zip(seen.detections, (RED, OTHER, GREEN), strict=True):
         np.testing.assert_allclose(one.box, box_of(cell), atol=1e-3)
