@@ -1,11 +1,15 @@
 """Explain a deployed ONNX vision model: the smallest set of internal units that keeps its decision."""
 
+from collections.abc import Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
 
+from . import engine
 from .adapters.images import open_image, open_images
 from .engine import (
+    Agreement,
     Choice,
+    Comparison,
     DdcamError,
     Explainer,
     Explanation,
@@ -88,20 +92,100 @@ def explain(
     return explain_picture(model, opened(picture), target=target, preserve=preserve, method=method, question=asked)
 
 
+def compare(
+    model: Model,
+    picture: Picture | str | Path,
+    methods: Sequence[str],
+    *,
+    target: str | None = None,
+    preserve: str | None = None,
+) -> Comparison:
+    """Run several methods, named as for `explain`, on one decision: a row and a map each; one that refuses says why.
+
+    Raises DdcamError where none can be asked. Cost: that of the methods, and 58 forwards a map.
+    """
+    return engine.compare(
+        engine.Contest(model, engine.methods_named(",".join(methods)), target, preserve), opened(picture)
+    )
+
+
+def split(path: str | Path, folder: str | Path, *, replace: bool = False, **wishes: object) -> tuple[str, float]:
+    """Write backbone.onnx and head.onnx of a model; return the tensor between them and how far both are off together.
+
+    `wishes` are those of `load`. Raises DdcamError. Cost: that of opening the model, and a few forwards.
+    """
+    return engine.split_files(path, folder, Wishes(**wishes), replace=replace)  # type: ignore[arg-type]
+
+
+def gradient(
+    path: str | Path,
+    out: str | Path,
+    *,
+    of: str | None = None,
+    wrt: Sequence[str] = (),
+    replace: bool = False,
+    **wishes: object,
+) -> tuple[str, tuple[str, ...], float | None]:
+    """Write a model's backward graph, `inputs, seed -> of, gradient_of_<tensor>...`, of plain ONNX operators.
+
+    `of` is the class scores and `wrt` the picture, unless tensors are named. Returns both, and by how much the
+    gradients are off finite differences (None where rounding has no slope). `wishes` are those of `load`. Raises
+    DdcamError. Cost: four loads, and about ten forwards a tensor.
+    """
+    asked = engine.Derivative(of, tuple(wrt))
+    return engine.write_gradient(path, Path(out), asked, Wishes(**wishes), replace=replace)  # type: ignore[arg-type]
+
+
+def export(  # noqa: PLR0913  (a verb of the command line with its options)
+    path: str | Path,
+    out: str | Path,
+    *,
+    method: str = "grad-cam",
+    target: str | None = None,
+    preserve: str | None = None,
+    map_size: str = "input",
+    replace: bool = False,
+    **wishes: object,
+) -> Agreement:
+    """Write a model with its explanation as further outputs, for any ONNX Runtime; docs/export.md says which.
+
+    `method` is dd-cam or a method that is a graph, `map_size` input or grid; `wishes` are those of `load`. Returns
+    how far outputs and maps are off the model's and the engine's on three photographs. Raises DdcamError. Cost: that
+    of `load` and of the method's first use, and a dozen forwards.
+    """
+    asked = engine.Export(method, target, map_size, preserve)
+    return engine.export(path, Path(out), asked, Wishes(**wishes), replace=replace)  # type: ignore[arg-type]
+
+
+def check(path: str | Path, pictures: Iterable[Picture | str | Path], **wishes: object) -> list[tuple[float, bool]]:
+    """Compare the explanation inside an exported model with the engine's, picture by picture.
+
+    Returns how far each map is off, and whether another subset was found that is as well certified, as a probe lies
+    within rounding. `wishes` are those of `load`. Raises DdcamError. Cost: `load`, and an explanation a picture, twice.
+    """
+    return engine.check_export(path, [opened(picture) for picture in pictures], Wishes(**wishes))  # type: ignore[arg-type]
+
+
 def opened(picture: Picture | str | Path) -> Picture:
     return picture if isinstance(picture, Picture) else open_image(picture)
 
 
 __all__ = [
+    "Agreement",
+    "Comparison",
     "DdcamError",
     "Explainer",
     "Explanation",
     "Model",
     "Picture",
     "__version__",
+    "check",
+    "compare",
     "detect",
     "explain",
+    "export",
     "from_array",
+    "gradient",
     "inspect",
     "load",
     "load_for",
@@ -109,5 +193,6 @@ __all__ = [
     "open_image",
     "open_images",
     "save",
+    "split",
     "verify",
 ]

@@ -13,7 +13,7 @@ from .evaluate import Plan, evaluate, restart
 from .explain import explain, require_request, save, units_for
 from .explainer import Decision, Explainer, Prepared
 from .explanation_file import open_explanation, require_writable
-from .export import SIZES, Export, check_export, embedded, export
+from .export import SIZES, Agreement, Export, check_export, embedded, export
 from .fit import find_concepts, find_prototypes, refuse_existing_fit
 from .gradient_file import Derivative, write_gradient
 from .inspect import inspect
@@ -31,6 +31,7 @@ __all__ = [
     "METHODS",
     "METRICS",
     "SIZES",
+    "Agreement",
     "Choice",
     "Comparison",
     "Contest",

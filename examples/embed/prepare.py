@@ -10,7 +10,6 @@ from pathlib import Path
 from PIL import Image
 
 import ddcam
-from ddcam.engine import Export, Wishes, export
 
 
 def main() -> None:
@@ -22,13 +21,8 @@ def main() -> None:
     parser.add_argument("--preserve")
     asked = parser.parse_args()
     asked.folder.mkdir(parents=True, exist_ok=True)
-    export(
-        asked.model,
-        asked.folder / "explained.onnx",
-        Export(asked.method, preserve=asked.preserve),
-        Wishes(),
-        replace=True,
-    )
+    out = asked.folder / "explained.onnx"
+    ddcam.export(asked.model, out, method=asked.method, preserve=asked.preserve, replace=True)
     model = ddcam.load(asked.model)
     prepared = ddcam.Explainer(model).prepare(ddcam.open_image(asked.picture))
     prepared.inputs.tofile(asked.folder / "input.bin")
