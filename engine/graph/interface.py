@@ -31,7 +31,7 @@ def dtype_of(element: int) -> str:
 
 
 def find_picture_input(proto: onnx.ModelProto, layout: Layout | None = None, name: str | None = None) -> PictureInput:
-    """Find the input that takes the picture: the only one of rank 4, or the one of that `name`.
+    """Find the input that takes the picture: the only one of rank 4 and several places, or the one of that `name`.
 
     `layout` decides where the file leaves it open. Raises ModelError when there is no such input or when the
     model wants something else besides, OptionError for a name that is no such input.
@@ -57,6 +57,7 @@ def picture_tensor(proto: onnx.ModelProto, name: str | None) -> Tensor:
         hint = "; say of which pictures its rows are with --size HxW" if rows else ""
         raise ModelError(f"expected one input that takes a picture, [N, C, H, W] or [N, H, W, C]; "
                          f"the model's inputs are: {listed}{hint}")  # fmt: skip
+    named = [i for i in named if not is_one_place(tensor_of(i))] or named
     others = [tensor_of(i) for i in inputs if i.name != named[0].name]
     if len(named) > 1:
         raise ModelError(f"expected one input that takes a picture, several could; its inputs are: {listed}; "
@@ -82,6 +83,11 @@ def how_to_hold(tensor: Tensor) -> str:
 
 def is_picture(tensor: Tensor, info: onnx.ValueInfoProto) -> bool:
     return info.type.HasField("tensor_type") and len(tensor.shape) == 4 and tensor.dtype in NUMERIC
+
+
+def is_one_place(tensor: Tensor) -> bool:
+    """Whether a tensor of rank 4 is a number a channel, such as the means of a normalisation."""
+    return tensor.shape[1:].count(1) > 1
 
 
 def layout_of(proto: onnx.ModelProto, tensor: Tensor, asked: Layout | None) -> tuple[Layout, int]:

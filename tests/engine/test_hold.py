@@ -141,6 +141,21 @@ def test_values_that_do_not_fit_are_refused(shape, dtype, given, text):
         fitting(Tensor("z", dtype, shape), as_array("z", given))
 
 
+def test_a_number_a_channel_is_no_second_picture(zoo, load_here):
+    draft = zoo.Draft(13)
+    x = draft.add("Relu", draft.conv(draft.add("Sub", ["picture", "means"]), 3, 6, 3), "features")
+    draft.dense(draft.add("Flatten", draft.add("GlobalAveragePool", x)), 6, 5, "logits")
+    proto = draft.model("logits")
+    proto.graph.input.append(helper.make_tensor_value_info("means", TensorProto.FLOAT, [1, 3, 1, 1]))
+    picture, means = zoo.pictures(1, seed=2), np.float32([1, 2, 3]).reshape(1, 3, 1, 1)
+
+    with pytest.raises(ModelError, match=r"besides the picture 'picture' the model needs means .*3 numbers"):
+        load_here(proto)
+    expected = zoo.run(proto, {"picture": picture, "means": means}, ["logits"])[0][0]
+    posed = Problem(load_here(proto, hold={"means": "1,2,3"}), picture)
+    np.testing.assert_allclose(posed.logits, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_what_is_missing_is_named_with_the_option_to_give(zoo, load_here):
     with pytest.raises(ModelError, match=r"several could.*name one with --input NAME"):
         load_here(fused(zoo))
