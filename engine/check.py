@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from .errors import CheckError
 from .preprocess import from_pixels, prepare, sample_arrays
-from .types import Floats, Picture, PictureInput, Preprocessing
+from .search.predicate import probabilities
+from .types import Floats, Logits, Picture, PictureInput, Preprocessing
 
 TOLERANCE = {"float64": 1e-4, "float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1, "int8": 2e-1, "uint8": 2e-1}
 """Largest difference relative to the largest logit, by the coarsest precision on the way.
@@ -57,3 +58,23 @@ def require_equal(got: Floats, expected: Floats, what: str, precision: str) -> f
             f"found a difference of {found:.2g}; please report this model"
         )
     return found
+
+
+def require_activation(end: Logits, logits: Floats, output: NDArray[Any], precision: str) -> None:
+    """Raise CheckError where the model's output is not what the activation that was recognised makes of its logits."""
+    if end.activation == "none" or output.dtype.kind != "f":
+        return
+    expected = probabilities(logits[None], end.activation)[0]
+    if "LogSoftmax" in end.reason:  # not the logarithm of a probability that is 0 in float64
+        shifted = logits.astype(np.float64) - logits.max()
+        expected = shifted - np.log(np.exp(shifted).sum())
+    got = output.ravel()
+    if end.activation == "sigmoid":  # no class need be probable: on the scale of 1, not of the largest
+        got, expected = np.append(got, 1), np.append(expected, 1)
+    # A quantised softmax moves by steps of 1/256 although its output is declared as float32.
+    allowed = max(TOLERANCE[output.dtype.name] * 10, TOLERANCE[precision])
+    if not difference(got, expected) <= allowed:
+        raise CheckError(
+            f"the output {end.output!r} is not what the {end.activation} of {end.tensor!r} gives; "
+            "choose another output with --output"
+        )

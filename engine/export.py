@@ -21,7 +21,7 @@ from .graph.embed import EXPLAIN, MAP, MapGraph, Shown, with_formula, with_true_
 from .graph.load import read_model
 from .labels import find_label
 from .methods import METHODS, Method, method_named
-from .model import Model, coarsest, load
+from .model import Model, load
 from .preprocess import prepare
 from .preserved import any_class
 from .problem import Problem
@@ -175,7 +175,7 @@ def map_error(found: Floats, expected: Floats, model: Model) -> float:
     whole field of view by a little: then the maps must agree as a whole.
     """
     change = np.abs(found - expected)
-    off, allowed = float(change.max()), TOLERANCE[coarsest(model.opened)]
+    off, allowed = float(change.max()), TOLERANCE[model.opened.coarsest]
     whole = float(np.linalg.norm(change) / max(float(np.linalg.norm(expected)), TINY))
     if not (off <= allowed or whole <= KINKS):
         raise CheckError(f"the exported map differs from the engine's by {off:.2g} of 1, more than {allowed:g}")
@@ -225,4 +225,4 @@ def compare_outputs(session: Session, plain: Session, model: Model, inputs: NDAr
     """Return how far the model's own outputs are from what they were; CheckError where too far."""
     names, feeds = plain.outputs, {model.opened.picture.name: inputs}
     pairs = zip(session.run(feeds, names), plain.run(feeds, names), strict=True)
-    return max(require_equal(got, want, "the exported model", coarsest(model.opened)) for got, want in pairs)
+    return max(require_equal(got, want, "the exported model", model.opened.coarsest) for got, want in pairs)

@@ -23,7 +23,7 @@ from .errors import CheckError, OptionError
 from .graph.cut import expose
 from .graph.records import write_metadata
 from .labels import listed_labels
-from .model import Model, coarsest, load
+from .model import Model, load
 from .open_model import Opened, open_model
 from .runtime.session import Session
 from .search.predicate import probabilities
@@ -123,7 +123,7 @@ def require_same(model: Model, source: Source) -> float:
     outputs = [output.name for output in opened.graph.proto.graph.output]
     given = source.predict(opened.samples)[outputs.index(opened.logits.output)]
     ours, theirs = np.concatenate(rows), np.asarray(given, np.float64).reshape(len(rows), -1)
-    found, allowed = apart(ours, theirs, opened.logits), TOLERANCE[coarsest(opened)]
+    found, allowed = apart(ours, theirs, opened.logits), TOLERANCE[opened.coarsest]
     if not found <= allowed:
         raise CheckError(
             f"expected what {source.name} predicts for three photographs within {allowed:g}, but the exported graph "

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from .autodiff.formula import Formula
 from .autodiff.straight_through import straight_through
 from .baseline import with_baseline
-from .check import TOLERANCE, coarsest_of, difference, require_equal
+from .check import require_activation, require_equal
 from .chosen import Chosen
-from .errors import CheckError, DeviceError, OptionError
+from .errors import DeviceError, OptionError
 from .formulas import Running, open_formula
 from .graph.cut import FEATURES, Part, expose, extract
 from .graph.linear import why_interacting
@@ -31,7 +31,6 @@ from .runtime.batching import BUDGETS, batches, fit_batch
 from .runtime.binding import MaskedHead
 from .runtime.device import choose_device
 from .runtime.session import Session
-from .search.predicate import probabilities
 from .types import Device, Doubts, Floats, HeadClass, Picture, Rounding, Split, Wishes
 from .whole import ACTIVATIONS, Whole, open_similarity, open_whole
 
@@ -282,31 +281,7 @@ def check_cut(model: Model) -> float:
         if not np.isfinite(expected).all():  # optimised, a model can overflow where it did not in its trial run
             raise not_finite(logits)
         pairs.append((got, expected))
-        check_activation(opened, expected, values[output])
+        require_activation(opened.logits, expected, values[output], opened.coarsest)
     # Together, because one picture alone may have a single score near 0, where rounding is all there is.
     got, expected = (np.concatenate(values) for values in zip(*pairs, strict=True))
-    return require_equal(got, expected, f"cut at {model.split.tensor!r}", coarsest(opened))
-
-
-def coarsest(opened: Opened) -> str:
-    """Return the activation type with the fewest digits."""
-    return coarsest_of(value.dtype for value in opened.measured.values.values())
-
-
-def check_activation(opened: Opened, logits: Floats, output: NDArray[Any]) -> None:
-    if opened.logits.activation == "none" or output.dtype.kind != "f":
-        return
-    expected = probabilities(logits[None], opened.logits.activation)[0]
-    if "LogSoftmax" in opened.logits.reason:  # not the logarithm of a probability that is 0 in float64
-        shifted = logits.astype(np.float64) - logits.max()
-        expected = shifted - np.log(np.exp(shifted).sum())
-    got = output.ravel()
-    if opened.logits.activation == "sigmoid":  # no class need be probable: on the scale of 1, not of the largest
-        got, expected = np.append(got, 1), np.append(expected, 1)
-    # A quantised softmax moves by steps of 1/256 although its output is declared as float32.
-    allowed = max(TOLERANCE[output.dtype.name] * 10, TOLERANCE[coarsest(opened)])
-    if not difference(got, expected) <= allowed:
-        raise CheckError(
-            f"the output {opened.logits.output!r} is not what the {opened.logits.activation} of "
-            f"{opened.logits.tensor!r} gives; choose another output with --output"
-        )
+    return require_equal(got, expected, f"cut at {model.split.tensor!r}", opened.coarsest)

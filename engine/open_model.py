@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .check import sample_inputs
+from .check import coarsest_of, sample_inputs
 from .chosen import LISTED, Chosen, ChosenBox, ChosenRegion
 from .errors import ModelError
 from .graph.chosen import FOUND, REGION, with_box, with_region
@@ -49,6 +49,11 @@ class Opened:
         """
         half = any(value.dtype == "float16" for value in self.measured.values.values())
         return ("NchwcTransformer",) if half else ()
+
+    @property
+    def coarsest(self) -> str:
+        """The activation type with the fewest digits."""
+        return coarsest_of(value.dtype for value in self.measured.values.values())
 
 
 @dataclass(frozen=True)

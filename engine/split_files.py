@@ -9,7 +9,7 @@ from .check import require_equal
 from .errors import SplitError
 from .graph.cut import Part, extract
 from .graph.load import valid_bytes
-from .model import coarsest, split_of
+from .model import split_of
 from .open_model import Opened, open_model
 from .runtime.session import Session
 from .types import Split, Wishes
@@ -55,4 +55,4 @@ def compare(opened: Opened, split: Split, contents: dict[str, bytes]) -> float:
         expected = whole.run(inputs, [opened.logits.output])[0]
         pairs.append((head.run({split.tensor: backbone.run(inputs)[0]})[0], expected))
     got, expected = (np.stack(values) for values in zip(*pairs, strict=True))
-    return require_equal(got, expected, f"split at {split.tensor!r}", coarsest(opened))
+    return require_equal(got, expected, f"split at {split.tensor!r}", opened.coarsest)

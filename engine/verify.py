@@ -14,7 +14,7 @@ from .errors import ExplanationError, OptionError
 from .explanation_file import Saved, held_of, preprocessing_of
 from .find import certificate_for
 from .graph.load import read_model
-from .model import Model, coarsest, load
+from .model import Model, load
 from .preprocess import prepare
 from .preserved import with_index
 from .problem import Problem
@@ -166,7 +166,7 @@ def contradictions(saved: Saved, problem: Problem) -> list[str]:
 def moved(saved: Saved, problem: Problem) -> list[str]:
     """Compare the only score of a model with the recorded one, as exactly as the model's precision allows."""
     now, recorded = float(problem.logits[0]), saved.manifest["top"][0].get("logit")
-    allowed = TOLERANCE[coarsest(problem.model.opened)] * (1 + abs(now))
+    allowed = TOLERANCE[problem.model.opened.coarsest] * (1 + abs(now))
     if isinstance(recorded, float | int) and abs(now - recorded) <= allowed:
         return []
     return [f"the manifest says the score is {recorded}, the model says {now:.5g}"]

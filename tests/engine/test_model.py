@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from ddcam.engine.errors import CheckError, DeviceError, ModelError, OptionError, SplitError
-from ddcam.engine.model import Model, check_cut, coarsest, load
+from ddcam.engine.model import Model, check_cut, load
 from ddcam.engine.problem import Problem
 from ddcam.engine.runtime.session import Session
 from ddcam.engine.search.predicate import probabilities
@@ -81,7 +81,7 @@ def test_half_precision(zoo, load_here, family, ending):
 
     require(zoo, model, family, features)
     require_output(zoo, model, proto, ending, 1e-2)
-    assert (model.split.dtype, coarsest(model.opened)) == ("float16", "float16")
+    assert (model.split.dtype, model.opened.coarsest) == ("float16", "float16")
 
 
 @pytest.mark.parametrize("opset", [12, 17])
