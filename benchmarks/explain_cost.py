@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 import ddcam
 from ddcam.engine import Model
+from ddcam.engine.answer import Attribution
 from ddcam.engine.methods.dd_cam import dd_cam
 from ddcam.engine.preprocess import prepare
 from ddcam.engine.problem import Problem
-from ddcam.engine.types import Attribution
 
 T = TypeVar("T")
 PRESETS = {"torch": "imagenet", "raw_u8": "raw", "tf": "symmetric", "cifar": "cifar10"}

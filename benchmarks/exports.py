@@ -37,8 +37,9 @@ import ddcam
 from ddcam.adapters import keras as ddcam_keras
 from ddcam.adapters import sklearn as ddcam_sklearn
 from ddcam.engine import Export, export, load, split_files
+from ddcam.engine.answer import plural
 from ddcam.engine.preprocess import from_pixels
-from ddcam.engine.types import Wishes, plural
+from ddcam.engine.types import Wishes
 
 NAMES = ["resnet18", "mobilenet_v2", "mobilenet_v3_large", "efficientnet_b0", "shufflenet_v2_x1_0", "squeezenet1_0"]
 NAMES += ["mnasnet1_0", "regnet_y_400mf", "densenet121", "googlenet", "convnext_tiny", "swin_t"]

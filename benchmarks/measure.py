@@ -16,13 +16,13 @@ from reference import index_ddmin, masked_model, run_index_ddmin
 from subjects import Subject
 
 from ddcam.engine import Model
+from ddcam.engine.answer import Attribution
 from ddcam.engine.errors import PictureError
 from ddcam.engine.find import find
 from ddcam.engine.graph.cut import MASK
 from ddcam.engine.methods.dd_cam import dd_cam
 from ddcam.engine.problem import Problem
 from ddcam.engine.runtime.device import providers
-from ddcam.engine.types import Attribution
 
 T = TypeVar("T")
 PRESERVE = ("top1", "confidence:0.9")

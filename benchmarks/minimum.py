@@ -13,11 +13,12 @@ from search import PROMISED, wanted
 from subjects import Subject, machine, real_models
 
 from ddcam.engine import Model
+from ddcam.engine.answer import Attribution
 from ddcam.engine.errors import PictureError
 from ddcam.engine.methods.dd_cam import dd_cam
 from ddcam.engine.problem import Problem
 from ddcam.engine.search import SEARCHES
-from ddcam.engine.types import Attribution, Question
+from ddcam.engine.types import Question
 
 SECONDS = 2.0
 PRESERVE = ("top1", "confidence:0.5", "confidence:0.9")

@@ -7,11 +7,12 @@ from measure import PRESERVE, timed
 from subjects import Subject
 
 from ddcam.engine import Model
+from ddcam.engine.answer import Attribution
 from ddcam.engine.errors import PictureError
 from ddcam.engine.methods.dd_cam import dd_cam
 from ddcam.engine.problem import Problem
 from ddcam.engine.search import SEARCHES
-from ddcam.engine.types import Attribution, Question
+from ddcam.engine.types import Question
 
 
 def strategy_header(pictures: int) -> str:

@@ -1,5 +1,6 @@
 """The engine: everything that needs no file format but ONNX and no library but the core ones."""
 
+from .answer import Explanation
 from .bulk import bulk
 from .bulk import restart as restart_bulk
 from .bulk_shard import Job
@@ -24,7 +25,7 @@ from .results import means, results, summary_json, write_results
 from .split_files import split_files
 from .strict import in_words, inspect_strictly, verdict
 from .triton import triton_repository
-from .types import Explanation, Picture, Wishes
+from .types import Picture, Wishes
 from .verify import Verdict, verify
 
 __all__ = [

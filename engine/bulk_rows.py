@@ -12,13 +12,14 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from .answer import Attribution
 from .errors import DdcamError
 from .explain import as_drawn, explanation_of, in_picture
 from .explainer import Decision, Explainer, attempt
 from .journal import Row
 from .runtime.blas import one_blas_thread
 from .saliency import is_blank
-from .types import Attribution, Device, Floats, Picture, Placement, Split
+from .types import Device, Floats, Picture, Placement, Split
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from .answer import Attribution, Prediction
 from .errors import DdcamError
 from .explain import as_drawn, at_input, in_picture, warnings_of
 from .methods import Method
@@ -20,7 +21,7 @@ from .render.sheet import Tile, sheet, tile_size
 from .saliency import is_blank
 from .search.kinds import Scores
 from .trials import warm_up
-from .types import Attribution, Floats, Picture, Pixels, Placement, Prediction
+from .types import Floats, Picture, Pixels, Placement
 from .whereabouts import LEAST, whereabouts, without_place
 
 

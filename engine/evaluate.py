@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from .answer import Explanation
 from .atomic import whole_file
 from .dataset import Dataset, Sample, drawn, require_known, true_classes
 from .errors import DdcamError, OptionError, OutputError
@@ -28,7 +29,7 @@ from .render.thumbnail import thumbnail
 from .saliency import is_blank
 from .search.predicate import require_fit
 from .trials import Exhibit, Setting, exhibit, inside, trial
-from .types import Explanation, Wishes
+from .types import Wishes
 
 PLAN, ROWS, GALLERY = "plan.json", "rows.jsonl", "gallery"
 

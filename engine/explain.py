@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .answer import Attribution, Certificate, Explanation, Prediction
 from .chosen import ChosenBox, ChosenRegion
 from .explanation_file import write
 from .graph.forms import source_name
@@ -25,20 +26,7 @@ from .render.png import png_bytes
 from .render.series import series_panel, series_plot
 from .render.slices import contact_sheet
 from .saliency import for_the_eye, is_blank, patch_map, saliency_map, volume_map
-from .types import (
-    Attribution,
-    Certificate,
-    Explanation,
-    Floats,
-    Picture,
-    Pixels,
-    Placement,
-    Prediction,
-    Preprocessing,
-    Question,
-    Split,
-    UnitWish,
-)
+from .types import Floats, Picture, Pixels, Placement, Preprocessing, Question, Split, UnitWish
 from .verbalise import verbalise
 
 PRESETS: dict[str, tuple[UnitWish, str]] = {"best": ("place", "nested")}

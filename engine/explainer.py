@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from .answer import Attribution, Explanation
 from .errors import DdcamError
 from .explain import doubts_of, explanation_of, require_request
 from .features import GAINS, open_features
@@ -16,7 +17,7 @@ from .methods.dd_cam import dd_cam_each
 from .model import Model
 from .preprocess import arranged, from_array, prepare
 from .problem import Problem
-from .types import Attribution, Device, Explanation, Floats, Picture, Placement, Question
+from .types import Device, Floats, Picture, Placement, Question
 
 T = TypeVar("T")
 Shown = Picture | NDArray[Any]

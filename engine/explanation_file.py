@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .answer import Explanation
 from .atomic import refuse_existing, whole_folder
 from .chosen_file import arrays_of, describe_chosen
 from .errors import ExplanationError, OptionError
 from .preprocess.arrays import require_record
 from .preprocess.metadata import from_record
-from .types import Explanation, Preprocessing
+from .types import Preprocessing
 
 SCHEMA = 1
 MANIFEST = "manifest.json"

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .answer import Bound, Certificate
 from .errors import OptionError, PictureError
 from .head import random_masks
 from .problem import Problem
@@ -18,7 +19,6 @@ from .search.masks import mask_of
 from .search.minimum import minimum
 from .search.predicate import BAND
 from .search.several import several, within
-from .types import Bound, Certificate
 
 Mask = NDArray[np.bool_]
 Subset = tuple[int, ...]

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from .answer import plural
 from .errors import ModelError, printable
 from .graph.hold import shown
 from .graph.interface import dtype_of, tensor_of
@@ -12,7 +13,7 @@ from .graph.load import Graph, read_model
 from .graph.walk import feeds
 from .model import Model, check_cut, prepare
 from .open_model import Opened, open_model
-from .types import Candidate, PictureInput, Wishes, plural
+from .types import Candidate, PictureInput, Wishes
 
 
 def inspect(path: str | Path, wishes: Wishes | None = None) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .answer import Prediction
 from .autodiff.formula import Formula
 from .baseline import changes, nothing_shown
 from .errors import OptionError, PictureError
@@ -23,7 +24,7 @@ from .runtime.binding import MaskedHead
 from .search.additive import Table
 from .search.predicate import Predicate, predicate
 from .search.worth import worth
-from .types import Activation, Floats, Masks, Prediction, Question, Split
+from .types import Activation, Floats, Masks, Question, Split
 
 Mask = NDArray[np.bool_]
 ANY = Question()

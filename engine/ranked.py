@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from .answer import Prediction
 from .open_model import Opened
 from .search.predicate import probabilities
-from .types import Floats, Prediction
+from .types import Floats
 
 
 def prediction(opened: Opened, logits: Floats, index: int, preserve: str) -> Prediction:

@@ -8,6 +8,7 @@ from typing import get_args
 
 import numpy as np
 
+from .answer import Attribution, plural
 from .errors import DdcamError, OptionError
 from .explain import explain, save
 from .explanation_file import open_explanation
@@ -21,7 +22,7 @@ from .preprocess.choice import is_assumed
 from .problem import Problem
 from .saliency import is_blank
 from .subject import Result, Row, Subject, open_as_it_is
-from .types import Attribution, Question, UnitKind, UnitWish, Wishes, plural
+from .types import Question, UnitKind, UnitWish, Wishes
 from .verify import verify
 
 BUDGET = Question(probes=2000, seconds=20)

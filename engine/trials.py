@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .answer import Attribution
 from .dataset import Box
 from .errors import DdcamError
 from .explain import at_input
@@ -17,7 +18,7 @@ from .model import Model
 from .problem import Problem
 from .runtime.effort import effort_of
 from .saliency import enlarge
-from .types import Attribution, Floats, Picture, Placement, Preprocessing, Split
+from .types import Floats, Picture, Placement, Preprocessing, Split
 from .whole import as_type
 
 

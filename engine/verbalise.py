@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from .answer import Attribution, Certificate, Explanation, Prediction, plural
 from .chosen import ChosenBox
 from .methods import METHODS
 from .saliency import is_blank
-from .types import Attribution, Certificate, Explanation, Prediction, plural
 from .whereabouts import Place, Whereabouts, seen_share, shortest_half, whereabouts, without_place
 
 NAMES = 3

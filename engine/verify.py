@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .answer import Certificate
 from .check import TOLERANCE
 from .chosen_file import REGION, read_chosen
 from .errors import ExplanationError, OptionError
@@ -18,7 +19,7 @@ from .model import Model, load
 from .preprocess import prepare
 from .preserved import with_index
 from .problem import Problem
-from .types import Certificate, Labels, Picture, Wishes
+from .types import Labels, Picture, Wishes
 
 UNFINISHED = frozenset({"out-of-budget", "full-fails"})
 """Outcomes that promise less than a sufficient and minimal subset."""

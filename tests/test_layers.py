@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = [
     {"engine/chosen.py"},
     {"engine/types.py", "engine/errors.py", "engine/lock.py"},
+    {"engine/answer.py"},
     {"engine/graph", "engine/runtime", "engine/search", "engine/preprocess", "engine/labels.py", "engine/atomic.py"},
     {"engine/named.py", "engine/csv_text.py", "engine/dataset.py", "engine/journal.py", "engine/statistics.py"},
     {"engine/chosen_file.py"},

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from starlette.responses import JSONResponse, Response
 
+from ...engine.answer import Explanation
 from ...engine.errors import PictureError
 from ...engine.explain import at_input
 from ...engine.explainer import Decision, Prepared
 from ...engine.ranked import ranked
 from ...engine.render import from_map, png_bytes
-from ...engine.types import Explanation
 from .calls import Call, Reading, bad, member, parsed
 from .instances import picture_of
 from .served import Served

@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from ..answer import Attribution
 from ..perturb import score_features
 from ..problem import Problem
-from ..types import Attribution, Floats
+from ..types import Floats
 from .nested import contributions
 from .registry import Facts, from_map, method
 

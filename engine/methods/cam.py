@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from ..answer import Attribution
 from ..errors import OptionError
 from ..perturb import score_features
 from ..problem import Problem
-from ..types import Attribution, Floats
+from ..types import Floats
 from .registry import Facts, from_map, method
 
 SAME = 1e-3

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import pdist
 
+from ..answer import Attribution
 from ..errors import OptionError
 from ..problem import Problem
-from ..types import Attribution
 from .arrays import features_and_gradients
 from .registry import Facts, from_map, method
 

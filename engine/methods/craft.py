@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
+from ..answer import Attribution, Part
 from ..errors import OptionError
 from ..fitted.concepts import KIND, Concepts, open_concepts
 from ..fitted.find_concepts import importances
 from ..fitted.maps import logits_of_maps, require_maps
 from ..problem import Problem
-from ..types import Attribution, Floats, Part
+from ..types import Floats
 from .registry import Facts, from_map, method
 
 SHOWN = 10

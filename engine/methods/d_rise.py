@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from ..answer import Attribution
 from ..errors import OptionError
 from ..perturb import perturbed
 from ..problem import Problem
 from ..runtime.batching import batches
-from ..types import Attribution
 from .registry import Facts, from_least, method
 from .rise import random_grids, shifted
 

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..answer import Answer, Attribution, Certificate, Cost
 from ..errors import DdcamError
 from ..find import Found, certificate_for, find, find_alone
 from ..problem import Problem
 from ..saliency import from_cells, from_channels, from_tokens
 from ..search import Outcome
 from ..together import find_each
-from ..types import Answer, Attribution, Certificate, Cost, Floats
+from ..types import Floats
 from .registry import Facts, method
 
 

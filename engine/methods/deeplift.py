@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from ..answer import Attribution
 from ..autodiff.formula import Formula
 from ..autodiff.rescale import RESCALE, change
 from ..graph.build import Var
 from ..problem import Problem
-from ..types import Attribution
 from .integrated_gradients import complete
 from .registry import Facts, Layer, from_map, method
 

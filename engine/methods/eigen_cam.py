@@ -3,8 +3,9 @@
 import numpy as np
 from scipy.linalg import eigh
 
+from ..answer import Attribution
 from ..problem import Problem
-from ..types import Attribution, Floats
+from ..types import Floats
 from .registry import Facts, from_map, method
 
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from ..answer import Attribution
 from ..autodiff.formula import Formula
 from ..graph.build import Var
 from ..problem import Problem
 from ..runtime.blas import one_blas_thread
-from ..types import Attribution
 from .registry import Facts, Layer, from_map, method
 
 

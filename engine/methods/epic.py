@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ..answer import Attribution, Part
 from ..errors import OptionError
 from ..fitted.pooled import SAME, foretold, require_pooling
 from ..fitted.prototypes import KIND, Prototypes, open_prototypes
 from ..problem import Problem
-from ..types import Attribution, Floats, Part
+from ..types import Floats
 from .registry import Facts, from_map, method
 
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from ..answer import Attribution
 from ..errors import OptionError
 from ..problem import Problem
-from ..types import Attribution
 from .registry import Facts, from_map, method
 
 

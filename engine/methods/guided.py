@@ -1,11 +1,12 @@
 """The gradient under other rules for ReLU: guided backpropagation, deconvolution, and guided Grad-CAM."""
 
+from ..answer import Attribution
 from ..autodiff.formula import Formula
 from ..autodiff.rectified import DECONVOLVED, GUIDED, require_relu
 from ..graph.build import Var, absolute
 from ..problem import Problem
 from ..saliency import saliency_map
-from ..types import Attribution, Placement
+from ..types import Placement
 from .grad_cam import grad_cam
 from .registry import Facts, Layer, Method, formula, from_map, method
 

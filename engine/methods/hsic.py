@@ -4,11 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import pdist, squareform
 
+from ..answer import Attribution
 from ..errors import OptionError
 from ..perturb import grid_labels, grid_of, perturbed, pieces
 from ..problem import Problem
 from ..saliency import enlarge
-from ..types import Attribution, Floats
+from ..types import Floats
 from .registry import Facts, from_map, method
 
 

@@ -5,10 +5,11 @@ from math import comb
 
 import numpy as np
 
+from ..answer import Attribution
 from ..errors import OptionError
 from ..perturb import grid_labels, perturbed, pieces
 from ..problem import Problem
-from ..types import Attribution, Floats
+from ..types import Floats
 from .registry import Facts, from_map, method
 
 

@@ -5,13 +5,13 @@ from functools import partial
 
 import numpy as np
 
+from ..answer import Attribution
 from ..autodiff.formula import Formula
 from ..autodiff.registry import Rules
 from ..autodiff.relevance import alpha_beta, epsilon, flat, gamma, relevance, z_plus
 from ..errors import OptionError
 from ..graph.build import Var
 from ..problem import Problem
-from ..types import Attribution
 from .registry import Facts, Layer, from_map, method
 
 DEFAULT, WEIGHT = "epsilon-plus-flat", 0.25

@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from ..answer import Attribution, Cost
 from ..find import find
 from ..problem import Problem
 from ..runtime.batching import batches
-from ..types import Attribution, Cost, Floats
+from ..types import Floats
 from .dd_cam import grid_map
 from .registry import Facts, method
 

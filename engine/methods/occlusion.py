@@ -5,10 +5,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from ..answer import Attribution
 from ..errors import OptionError
 from ..perturb import Draw, perturbed
 from ..problem import Problem
-from ..types import Attribution
 from .registry import Facts, from_map, method
 
 SHARE = 7

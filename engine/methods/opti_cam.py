@@ -2,12 +2,13 @@
 
 import numpy as np
 
+from ..answer import Attribution
 from ..errors import OptionError
 from ..perturb import Perturbed, perturbed
 from ..problem import Problem
 from ..runtime.blas import one_blas_thread
 from ..saliency import enlarging
-from ..types import Attribution, Floats
+from ..types import Floats
 from .registry import Facts, from_map, method
 from .saliency import GRADIENT
 

@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from ..answer import Attribution
 from ..errors import OptionError
 from ..perturb import require_score, score_features, target_scores
 from ..problem import Problem
-from ..types import Attribution, Floats
+from ..types import Floats
 from .registry import Facts, from_least, method
 
 NEIGHBOURS = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]]) / 16

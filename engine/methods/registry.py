@@ -7,13 +7,14 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..answer import Attribution
 from ..autodiff.formula import Formula, Layer, Where, any_path, one_logit
 from ..autodiff.registry import Rules
 from ..autodiff.rules import VJP
 from ..graph.build import Var
 from ..named import Text, doc_of, options_of, values_of
 from ..problem import Problem
-from ..types import Attribution, Floats
+from ..types import Floats
 
 Family = Literal["search", "cam", "gradient", "propagation", "perturbation", "concept"]
 Needs = Literal[

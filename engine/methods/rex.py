@@ -8,11 +8,12 @@ from itertools import count
 import numpy as np
 from numpy.typing import NDArray
 
+from ..answer import Attribution
 from ..errors import OptionError
 from ..perturb import Perturbed, perturbed
 from ..problem import Problem
 from ..runtime.batching import batches
-from ..types import Attribution, Floats
+from ..types import Floats
 from .registry import Facts, from_map, method
 
 Bools = NDArray[np.bool_]

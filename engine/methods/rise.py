@@ -5,11 +5,12 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from ..answer import Attribution
 from ..errors import OptionError
 from ..perturb import Draw, perturbed
 from ..problem import Problem
 from ..saliency import enlarge
-from ..types import Attribution, Floats
+from ..types import Floats
 from .registry import Facts, from_least, method
 
 

@@ -3,11 +3,12 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from ..answer import Attribution
 from ..errors import OptionError
 from ..perturb import Draw, Perturbed, perturbed
 from ..problem import Problem
 from ..saliency import enlarge
-from ..types import Attribution, Floats
+from ..types import Floats
 from .registry import Facts, from_map, method
 
 

@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from ..answer import Attribution
 from ..errors import OptionError
 from ..problem import Problem
-from ..types import Attribution, Floats
+from ..types import Floats
 from .dd_cam import grid_map
 from .registry import Facts, method
 

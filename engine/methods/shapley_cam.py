@@ -2,11 +2,11 @@
 
 import numpy as np
 
+from ..answer import Attribution
 from ..autodiff.formula import one_logit
 from ..errors import OptionError
 from ..graph.build import Var
 from ..problem import Problem
-from ..types import Attribution
 from .arrays import features_and_gradients
 from .registry import Facts, from_map, method
 

@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from ..answer import Attribution
 from ..errors import OptionError
 from ..perturb import Draw, Perturbed, grid_labels, perturbed, pieces
 from ..problem import Problem
-from ..types import Attribution
 from .registry import Facts, from_map, method
 
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from ..answer import Attribution
 from ..graph.build import TINY
 from ..problem import Problem
-from ..types import Attribution
 from .arrays import features_and_gradients
 from .registry import Facts, from_map, method
 

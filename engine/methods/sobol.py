@@ -1,11 +1,11 @@
 """Sobol attribution (Fel et al., 2021): the share of the score's variance that a cell of the picture has a part in."""
 
+from ..answer import Attribution
 from ..errors import OptionError
 from ..perturb import grid_labels, grid_of, perturbed, pieces
 from ..problem import Problem
 from ..saliency import enlarge
 from ..total_indices import design, total_indices
-from ..types import Attribution
 from .registry import Facts, from_map, method
 
 

@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import correlate1d, gaussian_filter1d
 
+from ..answer import Attribution
 from ..baseline import plain_input
 from ..errors import OptionError
 from ..problem import Problem
 from ..runtime.batching import batches
 from ..search.predicate import probabilities
-from ..types import Attribution, Floats, Layout
+from ..types import Floats, Layout
 
 Map = NDArray[np.floating[Any]]
 """A saliency map at the size of the model input, `[H, W]`; every metric brings it to 0..1 by `unit_range`."""

@@ -1,6 +1,6 @@
 """What a subset is worth: sufficiency, minimality and size, for methods that find one."""
 
-from ..types import Certificate
+from ..answer import Certificate
 from .case import Case, Map, needed
 from .registry import MetricFacts, metric
 

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..types import Certificate, Floats
+from ..answer import Certificate
+from ..types import Floats
 from .gate import Mask
 from .predicate import Predicate
 

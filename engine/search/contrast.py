@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from ..types import Certificate, Floats
+from ..answer import Certificate
+from ..types import Floats
 from .certificate import certificate_of, masks_of_proof
 from .gate import Ask, Mask
 from .outcome import Outcome

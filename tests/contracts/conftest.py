@@ -8,13 +8,13 @@ import pytest
 
 from ddcam import open_image
 from ddcam.engine import METHODS, Model
+from ddcam.engine.answer import Attribution
 from ddcam.engine.dataset import Sample
 from ddcam.engine.fitted.concepts import write_concepts
 from ddcam.engine.fitted.find_concepts import fit_concepts
 from ddcam.engine.fitted.find_prototypes import fit_prototypes
 from ddcam.engine.fitted.prototypes import write_prototypes
 from ddcam.engine.problem import Problem
-from ddcam.engine.types import Attribution
 from ddcam.models import demo_pictures
 
 QUICK = {"samples": 32, "cells": 4, "across": 4, "steps": 20, "channels": 16}

@@ -7,10 +7,10 @@ import pytest
 
 from ddcam import load, open_image
 from ddcam.engine import METHODS, Model
+from ddcam.engine.answer import Attribution
 from ddcam.engine.errors import GradientError, OptionError
 from ddcam.engine.preprocess import prepare
 from ddcam.engine.problem import Problem
-from ddcam.engine.types import Attribution
 from ddcam.models import DEMOS, demo_path, demo_pictures
 
 CONVOLUTIONAL = ("guided-backpropagation", "deconvolution", "guided-grad-cam", "lrp")

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from ddcam import load, open_image
+from ddcam.engine.answer import Attribution, Certificate, Cost
 from ddcam.engine.errors import OptionError
 from ddcam.engine.methods import METHODS
 from ddcam.engine.metrics import METRICS, Attempt, Case, Mosaic, case, case_of
 from ddcam.engine.preprocess import prepare
 from ddcam.engine.problem import Problem
 from ddcam.engine.saliency import saliency_map
-from ddcam.engine.types import Attribution, Certificate, Cost, Placement
+from ddcam.engine.types import Placement
 from ddcam.models import demo_path, demo_pictures
 
 SIDE = 24

@@ -11,9 +11,9 @@ from scipy.stats import spearmanr
 
 from ddcam import load, open_image
 from ddcam.engine import METHODS, Model
+from ddcam.engine.answer import Attribution
 from ddcam.engine.preprocess import prepare
 from ddcam.engine.problem import Problem
-from ddcam.engine.types import Attribution
 from ddcam.models import demo_path, demo_pictures
 
 DEMOS = ("digits_cnn_interacting", "digits_vit")

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 import ddcam
 from ddcam.engine import METHODS, Model
+from ddcam.engine.answer import Attribution, Bound, Certificate, Explanation, Prediction
 from ddcam.engine.problem import Problem
-from ddcam.engine.types import Attribution, Bound, Certificate, Explanation, Placement, Prediction
+from ddcam.engine.types import Placement
 from ddcam.engine.verbalise import verbalise
 from ddcam.engine.whereabouts import PLACES
 from ddcam.models import demo_path, demo_pictures

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from torchvision_operators import require_torchvision
 
+from ddcam.engine.answer import Attribution
 from ddcam.engine.metrics import METRICS, Attempt, Case, Mosaic, unit_range
 from ddcam.engine.metrics.infidelity import draw_squares, hide, inside
 from ddcam.engine.metrics.ladder import ranks
 from ddcam.engine.metrics.likeness import likeness
 from ddcam.engine.metrics.road import imputed, removed
-from ddcam.engine.types import Attribution
 
 torch = pytest.importorskip("torch")
 

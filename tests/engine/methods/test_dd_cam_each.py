@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from ddcam import load, open_image
+from ddcam.engine.answer import Attribution
 from ddcam.engine.methods.dd_cam import dd_cam, dd_cam_each
 from ddcam.engine.preprocess import prepare
 from ddcam.engine.problem import Problem
-from ddcam.engine.types import Attribution
 from ddcam.models import DEMOS, demo_path, demo_pictures
 
 

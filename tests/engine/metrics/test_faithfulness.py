@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
+from ddcam.engine.answer import Attribution
 from ddcam.engine.errors import OptionError
 from ddcam.engine.metrics import METRICS, Attempt, Case
 from ddcam.engine.metrics.imputation import dissection, impute
 from ddcam.engine.metrics.infidelity import draw_squares, inside, misfit
 from ddcam.engine.metrics.ladder import ranks
 from ddcam.engine.metrics.road import removed, shares_of
-from ddcam.engine.types import Attribution
 
 SIDE = 4
 LEFT = np.zeros((SIDE, SIDE), bool)

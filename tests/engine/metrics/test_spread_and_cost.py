@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from ddcam.engine.answer import Attribution, Certificate, Cost
 from ddcam.engine.metrics import METRICS, Attempt, Case
-from ddcam.engine.types import Attribution, Certificate, Cost
 
 NOTHING = np.zeros((1, 1, 2, 2))
 CASE = Case(NOTHING, "NCHW", 0, lambda inputs: np.ones((len(inputs), 1)), NOTHING, NOTHING)
