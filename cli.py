@@ -2,10 +2,9 @@
 
 import functools
 import io
-import itertools
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import click
 
 from . import __version__, engine
 from .adapters.bulk import find_pictures, form_named
+from .adapters.console.answers import progress, report, show
 from .adapters.console.options import (
     ASKING_OPTIONS,
     BATCH_OPTIONS,
@@ -29,6 +29,7 @@ from .adapters.console.options import (
     with_options,
 )
 from .adapters.console.parameters import choices, flag, option, path_type
+from .adapters.console.pictures import each_picture, out_folders
 from .adapters.console.printed import (
     escape_what_cannot_be_said,
     listing,
@@ -46,7 +47,6 @@ from .engine.choose import Loader
 from .engine.dataset import Sample
 from .engine.detector import LEAST, corners_of
 from .engine.explain import PRESETS as EXPLAIN_PRESETS
-from .engine.explanation_file import describe
 from .engine.graph.hold import shown
 from .engine.inspect import as_text, preprocessing_text
 from .engine.runtime.device import both_wheels
@@ -98,22 +98,9 @@ def explain(model: Path, images: tuple[str, ...], **options: Any) -> None:
     if choice.chooses:
         options["units"] = engine.units_for(options["method"], options["units"])
     load = noting(engine.loader(model, wishes_of(options), choice), options, as_json)
-    each_picture(
+    failures = each_picture(
         paths, folders, lambda path, folder: report(explain_one(load, path, folder, options), path, folder, as_json)
     )
-
-
-def each_picture(paths: Sequence[Path], folders: Sequence[Path], work: Callable[[Path, Path], None]) -> None:
-    """Do the work for every picture and its folder, and end; one of several that is refused is only reported."""
-    failures = 0
-    for path, folder in zip(paths, folders, strict=True):
-        try:
-            work(path, folder)
-        except DdcamError as error:
-            if len(paths) == 1:
-                raise
-            failures += 1
-            note(f"ddcam: {path}: {error}")
     sys.exit(FAILED if failures else 0)
 
 
@@ -159,31 +146,6 @@ def explain_one(load: Callable[[Picture], Model], path: Path, folder: Path, opti
     return explanation
 
 
-def report(explanation: Explanation, path: Path, folder: Path, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(describe(explanation) | {"folder": str(folder)}, ensure_ascii=False))
-        return
-    say(f"{path.name}: {explanation}")
-    say(f"  {explanation.text}")
-    for warning in explanation.warnings:
-        note(f"{path.name}: {warning}")
-    note(f"written to {folder}")
-
-
-def out_folders(paths: Sequence[Path], out: Path | None, one: str = "ddcam", all_: str = "explanations") -> list[Path]:
-    """Name a folder per picture: `out` itself for one, sub-folders named after the files for several."""
-    if len(paths) == 1:
-        return [out or Path(f"{paths[0].stem}.{one}")]
-    root, used, folders = out or Path(all_), set[str](), []
-    for path in paths:
-        name, number = path.stem, 2
-        while name.lower() in used:
-            name, number = f"{path.stem}-{number}", number + 1
-        used.add(name.lower())
-        folders.append(root / name)
-    return folders
-
-
 @cli.command()
 @click.argument("model", type=model_type)
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
@@ -207,46 +169,7 @@ def compare(model: Path, images: tuple[str, ...], **options: Any) -> None:
         engine.save_comparison(found, folder, replace=force)
         show(found, folder, **printed)
 
-    each_picture(paths, folders, work)
-
-
-def progress(path: Path, methods: Mapping[str, engine.Method]) -> Callable[[str], None]:
-    """Return what notes that a method begins, the how manyth it is, and what it usually costs."""
-    begun = itertools.count(1)
-    return lambda name: note(f"{path.name}: {next(begun)}/{len(methods)} {name} ({methods[name].facts.cost})")
-
-
-def show(found: engine.Comparison, folder: Path, as_json: bool, agreement: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(engine.describe_comparison(found) | {"folder": str(folder)}, ensure_ascii=False))
-        return
-    say(f"{found.picture}: {found.target}")
-    for line in table([cells(row) for row in found.rows]).splitlines():
-        say(line)
-    if agreement and found.mapped:
-        numbers = [str(number + 1) for number in range(len(found.mapped))]
-        rows = zip(numbers, found.mapped, found.agreement, strict=True)
-        alike = [
-            {"rank correlation": f"{number} {name}"}
-            | dict(zip(numbers, (f"{value:5.2f}" for value in row), strict=True))
-            for number, name, row in rows
-        ]
-        for line in table(alike).splitlines():
-            say(line)
-    note(f"written to {folder}")
-
-
-def cells(row: engine.Row) -> dict[str, str]:
-    """Write a row of a comparison for the terminal."""
-    return {
-        "method": row.method,
-        "where the map lies": row.where,
-        "half on": "-" if row.half is None else f"{row.half:.0%}",
-        "insertion": "-" if row.insertion is None else f"{row.insertion:.3f}",
-        "deletion": "-" if row.deletion is None else f"{row.deletion:.3f}",
-        "seconds": "-" if row.seconds is None else f"{row.seconds:.3f}",
-        "note": row.note,
-    }
+    sys.exit(FAILED if each_picture(paths, folders, work) else 0)
 
 
 @cli.command()
