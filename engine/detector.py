@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from .chosen import LISTED, NONE, Box, ChosenBox, Detection, Reading
 from .errors import OptionError
 from .graph.chosen import reader
+from .graph.content import content_of
 from .graph.cut import Part, extract
 from .graph.detector import before_activation, recognise
 from .labels import choose_labels, find_label, listed_labels
@@ -80,7 +81,7 @@ class Detector:
         if outputs.keys() >= set(reading.outputs):
             return {name: outputs[name] for name in reading.outputs}
         part = extract(self.ends.graph.proto, self.measured, Part(self.ends.picture.name, reading.outputs))
-        session = Session(part.SerializeToString(), threads=self.wishes.threads)
+        session = Session(content_of(part), threads=self.wishes.threads)
         return dict(zip(reading.outputs, session.run({self.ends.picture.name: inputs}, reading.outputs), strict=True))
 
     def read_as(self, outputs: dict[str, NDArray[Any]]) -> Reading:
@@ -109,7 +110,7 @@ def open_detector(path: str | Path, wishes: Wishes | None = None) -> Detector:
     ends = open_ends(path, wishes, whole=True)
     measured = measure(ends.graph, ends.picture, ends.samples, wishes.memory)
     device, _ = choose_device(wishes.device)
-    session = Session(ends.graph.proto.SerializeToString(), device=device, threads=wishes.threads)
+    session = Session(content_of(ends.graph.proto), device=device, threads=wishes.threads)
     return Detector(ends, wishes, session, measured)
 
 

@@ -15,6 +15,7 @@ from .atomic import whole_file
 from .dataset import Dataset, Sample, drawn, require_known, true_classes
 from .errors import DdcamError, OptionError, OutputError
 from .explain import drawn_map, explanation_of
+from .graph.content import require_light
 from .graph.shuffle import shuffled
 from .journal import Journal, Row, journal, rows_of
 from .methods import Method, method_named
@@ -141,6 +142,7 @@ def load_shuffled(model: Model, wishes: Wishes, seed: int) -> Model:
     same = replace(same, labels=None, preprocessing=None) if model.split.units != "patch" else replace(same, split=None)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "shuffled.onnx"
+        require_light(opened.graph.proto, "the model with its weights shuffled")
         file.write_bytes(shuffled(opened.graph.proto, seed).SerializeToString())
         return load(file, same)
 

@@ -17,6 +17,7 @@ from .errors import CheckError, OptionError
 from .explain import at_input
 from .export_search import SEARCH, compare_search, with_search
 from .graph.build import TINY
+from .graph.content import require_light
 from .graph.embed import EXPLAIN, MAP, MapGraph, Shown, with_formula, with_true_shapes
 from .graph.load import read_model
 from .labels import find_label
@@ -95,6 +96,7 @@ def explained(path: str | Path, asked: Export, wishes: Wishes) -> Explained:
     method = exportable(asked)
     model = load(path, wishes)
     opened = model.opened
+    require_light(opened.graph.proto, "the model with its explanation")
     content = with_explanation(model, method, dataclasses.replace(asked, units=wishes.units))
     session, plain = (Session(one, without=opened.without) for one in (content, serialised(model)))
     samples = [sample[None] for sample in opened.samples]

@@ -41,7 +41,7 @@ from .problem import Problem
 from .search.gate import TOGETHER
 from .search.kinds import KINDS
 from .search.predicate import parse
-from .types import Floats, Question
+from .types import Content, Floats, Question
 
 SEARCH = "dd-cam"
 """The search that can be put into a model; every other method there is a formula."""
@@ -154,7 +154,7 @@ def splice_of(model: Model, head: Head, into: Host) -> Splice:
     return splice
 
 
-def head_graph(model: Model) -> bytes:
+def head_graph(model: Model) -> Content:
     """Serialise the masked head at the point where units are selected, for many masks where it takes them."""
     opened, probe = model.opened, model.probe
     if probe.batchable and opened.measured.batch_two is None:

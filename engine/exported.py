@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from .atomic import whole_file
 from .check import TOLERANCE, difference
 from .errors import CheckError, OptionError
+from .graph.content import content_of
 from .graph.cut import expose
 from .graph.records import write_metadata
 from .labels import listed_labels
@@ -160,7 +161,7 @@ def find_layer(opened: Opened, source: Source, split: str) -> str:
     if split not in layers:
         near = difflib.get_close_matches(split, layers, 5) or list(layers)[-5:]
         raise OptionError(f"{source.name} has no layer {split!r} with an array as output; near are {', '.join(near)}")
-    session = Session(expose(opened.graph.proto, names).SerializeToString(), threads=1, without=opened.without)
+    session = Session(content_of(expose(opened.graph.proto, names)), threads=1, without=opened.without)
     values = dict(zip(names, session.run({opened.picture.name: photograph}, names), strict=True))
     allowed = TOLERANCE[max((value.dtype.name for value in values.values()), key=TOLERANCE.__getitem__)]
     distances = {name: far(value, layers[split]) for name, value in values.items()}

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from .check import difference
 from .errors import ModelError, RunError
+from .graph.content import content_of
 from .graph.fold import rest_of
 from .head import SAME, mixes_batch
 from .model import Model
@@ -61,5 +62,4 @@ def freed(model: Model) -> Session:
     if opened.measured.batch_two is not None:
         return model.backbone
     graph = rest_of(opened.graph.proto, opened.measured, opened.picture.name, model.split.tensor)
-    content: bytes = graph.SerializeToString()
-    return Session(content, device=model.device, threads=model.backbone.threads, without=opened.without)
+    return Session(content_of(graph), device=model.device, threads=model.backbone.threads, without=opened.without)

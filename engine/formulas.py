@@ -15,6 +15,7 @@ from .autodiff.rules import VJP
 from .check import coarsest_of, require_equal
 from .errors import ModelError, OptionError
 from .graph.attention_maps import attention_layers
+from .graph.content import content_of
 from .graph.cut import Part, Proto, extract
 from .graph.fold import rest_of
 from .graph.interface import real_picture
@@ -120,7 +121,7 @@ def check_running(opened: Opened, running: Running, samples: Floats) -> None:
     """Compare the logits with the model's, and slopes along the gradients with differences."""
     logits = opened.logits.tensor
     whole = Session(
-        extract(opened.graph.proto, opened.measured, Part(opened.picture.name, (logits,))).SerializeToString(),
+        content_of(extract(opened.graph.proto, opened.measured, Part(opened.picture.name, (logits,)))),
         without=opened.without,
     )
     [value] = whole.run({opened.picture.name: opened.samples[:1]}, [logits])

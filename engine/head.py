@@ -18,9 +18,9 @@ from .graph.walk import path_nodes
 from .open_model import Opened
 from .runtime.binding import Bound, MaskedHead
 from .runtime.session import Session
-from .types import Floats, Logits, Masks, Split
+from .types import Content, Floats, Logits, Masks, Split
 
-Open = Callable[[bytes], Session]
+Open = Callable[[Content], Session]
 """Opens a session for a graph."""
 SAME = 1e-4
 """Largest relative difference between a mask asked alone and in a batch, and between a sum and its parts."""
@@ -30,7 +30,7 @@ SAME = 1e-4
 class Head:
     """A masked head graph for one mask at a time, as the file has it, and the integers at its ends."""
 
-    graph: bytes
+    graph: Content
     quantized: dict[str, Quantization]
 
 
@@ -48,7 +48,7 @@ def make_head(opened: Opened, split: Split) -> Head:
     return Head(masked(plain_head(opened, split), opened, split), quantizations(opened, split))
 
 
-def masked(plain: Proto, opened: Opened, split: Split, removed: NDArray[Any] | None = None) -> bytes:
+def masked(plain: Proto, opened: Opened, split: Split, removed: NDArray[Any] | None = None) -> Content:
     """Give a head an input for masks; for patches the head is the whole model."""
     quantized = quantizations(opened, split)
     if split.units == "patch":
@@ -87,7 +87,7 @@ def open_batched(
     return Batched(session, True, "the file fixes the batch to 1; it was freed and compared with single runs")
 
 
-def batched_graph(opened: Opened, split: Split, removed: NDArray[Any] | None = None) -> bytes:
+def batched_graph(opened: Opened, split: Split, removed: NDArray[Any] | None = None) -> Content:
     """Serialise the masked head for many masks; raises ModelError where a fixed batch cannot be freed."""
     rest = rest_of(opened.graph.proto, opened.measured, split.tensor, opened.logits.tensor)
     return masked(rest, opened, split, removed)

@@ -16,6 +16,7 @@ from .check import require_activation, require_equal
 from .chosen import Chosen
 from .errors import DeviceError, OptionError
 from .formulas import Running, open_formula
+from .graph.content import content_of
 from .graph.cut import FEATURES, Part, expose, extract
 from .graph.linear import why_interacting
 from .graph.patches import input_as_features, patch_split, refuse_patch_wishes, refuse_patches_of
@@ -31,7 +32,7 @@ from .runtime.batching import BUDGETS, batches, fit_batch
 from .runtime.binding import MaskedHead
 from .runtime.device import choose_device
 from .runtime.session import Session
-from .types import Device, Doubts, Floats, HeadClass, Picture, Rounding, Split, Wishes
+from .types import Content, Device, Doubts, Floats, HeadClass, Picture, Rounding, Split, Wishes
 from .whole import ACTIVATIONS, Whole, open_similarity, open_whole
 
 ALONE = 2
@@ -222,13 +223,12 @@ def prepare(opened: Opened, wishes: Wishes) -> Model:
     )
 
 
-def backbone_graph(opened: Opened, split: Split) -> bytes:
+def backbone_graph(opened: Opened, split: Split) -> Content:
     """Serialise what leads from the picture to the split tensor."""
     if split.units == "patch":
         return input_as_features(opened.graph.proto, split)
     part = extract(opened.graph.proto, opened.measured, Part(opened.picture.name, (split.tensor,)))
-    content: bytes = part.SerializeToString()
-    return content
+    return content_of(part)
 
 
 def features_of(backbone: Session, split: Split, feeds: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
@@ -236,7 +236,7 @@ def features_of(backbone: Session, split: Split, feeds: Mapping[str, NDArray[Any
     return with_baseline(features, split) if split.units == "patch" else features
 
 
-def open_backbone(graph: bytes, wishes: Wishes, without: Sequence[str]) -> tuple[Session, str]:
+def open_backbone(graph: Content, wishes: Wishes, without: Sequence[str]) -> tuple[Session, str]:
     """Open the first session on the device that was asked for; only "auto" may end on the CPU, with the reason."""
     device, why = choose_device(wishes.device)
     try:
@@ -271,7 +271,7 @@ def check_cut(model: Model) -> float:
     opened, pairs = model.opened, []
     logits, output = opened.logits.tensor, opened.logits.output
     names = list(dict.fromkeys((logits, output)))
-    whole = Session(expose(opened.graph.proto, names).SerializeToString(), threads=1, without=opened.without)
+    whole = Session(content_of(expose(opened.graph.proto, names)), threads=1, without=opened.without)
     everything = np.ones((1, model.split.count), np.float32)
     for i in range(len(opened.samples)):
         inputs = opened.samples[i : i + 1]

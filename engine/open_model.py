@@ -12,6 +12,7 @@ from .check import coarsest_of, sample_inputs
 from .chosen import LISTED, Chosen, ChosenBox, ChosenRegion
 from .errors import ModelError
 from .graph.chosen import FOUND, REGION, with_box, with_region
+from .graph.content import content_of
 from .graph.cut import Proto, expose
 from .graph.embed import plain
 from .graph.forms import read_input, with_maps
@@ -151,8 +152,7 @@ def config_beside(path: Path) -> Mapping[str, Any] | None:
 
 
 def measure(graph: Graph, picture: PictureInput, samples: NDArray[Any], memory: int | None) -> Measured:
-    exposed = expose(graph.proto).SerializeToString()
-    return trial(exposed, samples[:2], free_batch=picture.free_batch, memory=memory)
+    return trial(content_of(expose(graph.proto)), samples[:2], free_batch=picture.free_batch, memory=memory)
 
 
 def with_classes(logits: Logits, measured: Measured) -> Logits:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from .errors import PictureError
 from .features import GAINS
+from .graph.content import content_of
 from .graph.forms import source_name
 from .graph.interface import tensor_of
 from .model import Model
@@ -63,8 +64,7 @@ class OwnOutputs:
 def open_own_outputs(model: Model) -> OwnOutputs:
     """Open the whole file on the model's device; inputs share runs where that device gains by it and the file can."""
     opened, graph = model.opened, model.opened.graph.proto
-    content: bytes = graph.SerializeToString()
-    session = Session(content, device=model.device, threads=model.backbone.threads, without=opened.without)
+    session = Session(content_of(graph), device=model.device, threads=model.backbone.threads, without=opened.without)
     taken = opened.measured.values[source_name(opened.picture)]
     outputs = [tensor_of(info) for info in graph.graph.output if info.type.HasField("tensor_type")]
     two = opened.measured.batch_two or {}

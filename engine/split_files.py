@@ -7,6 +7,7 @@ import numpy as np
 from .atomic import refuse_existing, whole_folder
 from .check import require_equal
 from .errors import SplitError
+from .graph.content import content_of
 from .graph.cut import Part, extract
 from .graph.load import valid_bytes
 from .model import split_of
@@ -47,7 +48,7 @@ def split_files(
 
 
 def compare(opened: Opened, split: Split, contents: dict[str, bytes]) -> float:
-    whole = Session(opened.graph.proto.SerializeToString(), threads=1, without=opened.without)
+    whole = Session(content_of(opened.graph.proto), threads=1, without=opened.without)
     backbone, head = (Session(contents[name], threads=1, without=opened.without) for name in (BACKBONE, HEAD))
     pairs = []
     for i in range(len(opened.samples)):

@@ -84,6 +84,23 @@ class Question:
 
 
 @dataclass(frozen=True)
+class Parted:
+    """A graph that one message cannot hold: its bytes without the large weights, and these by name."""
+
+    graph: bytes
+    weights: Mapping[str, NDArray[Any]]
+
+    def __len__(self) -> int:
+        return len(self.graph) + sum(weight.nbytes for weight in self.weights.values())
+
+
+Content = bytes | Parted
+"""What ONNX Runtime loads."""
+BESIDE = "weights.bin"
+"""The file that a parted graph says its weights lie in, one after the other."""
+
+
+@dataclass(frozen=True)
 class Tensor:
     """A named tensor of a graph: ONNX element type in NumPy's words, shape with None where it is free."""
 

@@ -11,6 +11,7 @@ from .check import difference
 from .chosen import ChosenBox
 from .errors import ModelError, OptionError, RunError
 from .graph.chosen import SIMILARITY
+from .graph.content import content_of
 from .graph.cut import Part, extract
 from .graph.fold import rest_of
 from .graph.quantization import Quantization, quantization_of
@@ -19,7 +20,7 @@ from .head import SAME, logits_of, mixes_batch
 from .open_model import Opened
 from .runtime.batching import batches, fit_batch
 from .runtime.session import Session
-from .types import Device, Floats, Logits, Value
+from .types import Content, Device, Floats, Logits, Value
 
 ACTIVATIONS: dict[Device, int] = {"cpu": 16 * 2**20, "cuda": 256 * 2**20}
 """Bytes of activations per run. On a CPU larger batches leave the caches: MobileNetV2 took 4.0 ms an input in
@@ -79,23 +80,23 @@ def open_whole(
     entry = quantization_of(opened.graph.proto.graph, source, opened.measured) if inside else None
     end = quantization_of(opened.graph.proto.graph, logits, opened.measured)
 
-    def opens(graph: bytes, batch: int, reason: str) -> Whole:
+    def opens(graph: Content, batch: int, reason: str) -> Whole:
         session = Session(graph, device=device, threads=threads, without=opened.without)
         return Whole(opened, session, opened.measured.values[source], entry, end, batch, reason)
 
-    alone = opens(plain.SerializeToString(), 1, "")
+    alone = opens(content_of(plain), 1, "")
     most = fit_batch(bytes_alive(opened, source), device, budget=memory or ACTIVATIONS[device])
     try:
         if mixing := mixes_batch(opened, source):
             raise ModelError(f"{mixing} takes its scale from the whole batch")
         if opened.measured.batch_two is not None:
-            many = opens(plain.SerializeToString(), most, "the file's batch is free")
+            many = opens(content_of(plain), most, "the file's batch is free")
         else:
             freed = rest_of(opened.graph.proto, opened.measured, source, logits)
-            many = opens(freed.SerializeToString(), most, "the file fixes the batch to 1; it was freed")
+            many = opens(content_of(freed), most, "the file fixes the batch to 1; it was freed")
         refuse_difference(many, alone, inputs_at(opened, source, entry))
     except (ModelError, RunError) as error:
-        return opens(plain.SerializeToString(), 1, f"one input at a time: {error}")
+        return opens(content_of(plain), 1, f"one input at a time: {error}")
     return many
 
 
@@ -116,7 +117,7 @@ def inputs_at(opened: Opened, source: str, entry: Quantization | None = None) ->
     if source == picture:
         return opened.samples
     part = extract(opened.graph.proto, opened.measured, Part(picture, (source,)))
-    session = Session(part.SerializeToString(), without=opened.without)
+    session = Session(content_of(part), without=opened.without)
     values = [session.run({picture: opened.samples[i : i + 1]})[0] for i in range(len(opened.samples))]
     return np.concatenate([entry.real(value) if entry else value.astype(np.float32) for value in values])
 

@@ -9,6 +9,7 @@ import onnx
 from numpy.typing import NDArray
 
 from ..graph.build import Builder, Shape, builder_for
+from ..graph.content import require_light
 from ..graph.cut import expose
 from ..graph.float32 import widened
 from ..graph.opset import raised
@@ -39,6 +40,7 @@ def prepare_forward(model: onnx.ModelProto, keep: Sequence[str], one: Feeds, two
     float32. Raises GradientError where the operator set cannot be raised, RunError where the graph does not run.
     Cost: two loads and a forward for each of the feeds.
     """
+    require_light(model, "the backward graph")
     exposed = expose(raised(widened(model)), keep)
     ready = onnx.load_from_string(simplified(exposed.SerializeToString()))
     return Forward(ready, known_of(ready, one, two))

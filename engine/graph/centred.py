@@ -8,7 +8,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper
 
-from ..types import Floats, Measured, PictureInput
+from ..types import Content, Floats, Measured, PictureInput
+from .content import content_of
 from .cut import Part, extract
 from .load import opset
 from .walk import constants_of, consumers, downstream, producers
@@ -55,7 +56,7 @@ def centred_layers(proto: onnx.ModelProto, picture: str, measured: Measured, mos
     return found
 
 
-def means_graph(proto: onnx.ModelProto, picture: str, measured: Measured, layers: Sequence[Centred]) -> bytes:
+def means_graph(proto: onnx.ModelProto, picture: str, measured: Measured, layers: Sequence[Centred]) -> Content:
     """Serialise the graph from the picture to the mean `[C]` of each layer's tensor by channel, in their order.
 
     Raises SplitError where the layers need anything besides the picture.
@@ -72,8 +73,7 @@ def means_graph(proto: onnx.ModelProto, picture: str, measured: Measured, layers
             part.graph.initializer.append(onnx.numpy_helper.from_array(np.array(rest, np.int64), axes))
             part.graph.node.append(helper.make_node("ReduceMean", [real, axes], [mean], keepdims=0))
         part.graph.output.append(helper.make_tensor_value_info(mean, onnx.TensorProto.FLOAT, [layer.bias.size]))
-    content: bytes = part.SerializeToString()
-    return content
+    return content_of(part)
 
 
 def layer_of(node: onnx.NodeProto, held: "Constants") -> Centred | None:

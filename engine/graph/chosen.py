@@ -10,7 +10,9 @@ from onnx import helper
 
 from ..chosen import NONE, ChosenBox, ChosenRegion, Reading
 from ..errors import ModelError
+from ..types import Content
 from .build import Builder, Var, absolute, relu, sqrt
+from .content import content_of
 from .detector import Decoded, decoded, pick
 from .interface import tensor_of
 from .load import opset
@@ -45,7 +47,7 @@ def with_box(proto: onnx.ModelProto, chosen: ChosenBox) -> onnx.ModelProto:
     return ending_in(proto, op, {FOUND: op.Sigmoid(odds), SIMILARITY: op.Identity(alike)}, 1)
 
 
-def reader(reading: Reading, outputs: Mapping[str, NDArray[Any]], version: int) -> bytes:
+def reader(reading: Reading, outputs: Mapping[str, NDArray[Any]], version: int) -> Content:
     """Serialise the graph from a detector's outputs to corners, shares and, where these are listed, labels.
 
     The same nodes read them for `with_box`.
@@ -60,8 +62,7 @@ def reader(reading: Reading, outputs: Mapping[str, NDArray[Any]], version: int) 
     )
     model = helper.make_model(graph, producer_name="ddcam", opset_imports=[helper.make_opsetid("", version)])
     model.ir_version = 4
-    content: bytes = model.SerializeToString()
-    return content
+    return content_of(model)
 
 
 def declared(name: str, dtype: str) -> onnx.ValueInfoProto:

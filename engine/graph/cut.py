@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from ..errors import SplitError
-from ..types import Logits, Measured, Split, Value
+from ..types import Content, Logits, Measured, Split, Value
+from .content import content_of
 from .load import opset
 from .quantization import Quantization
 from .walk import SHAPE_READERS, downstream, initializers, integer, reads
@@ -56,7 +57,7 @@ def masked_head(
     logits: Logits,
     quantized: Mapping[str, Quantization],
     removed: NDArray[Any] | None = None,
-) -> bytes:
+) -> Content:
     """Serialise the graph `ddcam_features [1, ...], ddcam_mask [B, n] -> ddcam_logits [B, classes] float32` of a head.
 
     A removed unit is 0, or what `removed` (shaped like the split tensor) holds for it. An integer split tensor
@@ -71,8 +72,7 @@ def masked_head(
     ]
     outputs = [helper.make_tensor_value_info(LOGITS, onnx.TensorProto.FLOAT, ["N", logits.classes])]
     nodes = [*masking, *head.graph.node, *reading]
-    content: bytes = assemble(head, nodes, inputs, outputs, [*tensors, *more]).SerializeToString()
-    return content
+    return content_of(assemble(head, nodes, inputs, outputs, [*tensors, *more]))
 
 
 def mask_nodes(split: Split, quantization: Quantization | None, removed: NDArray[Any] | None) -> Built:

@@ -14,8 +14,8 @@ import onnx
 from ..errors import ModelError, UnsafeModelError
 from .walk import subgraphs
 
-LARGEST_TOTAL = 2**31 - 2**24
-"""Protobuf cannot hold more than 2 GB; some room is left for the graph itself."""
+LARGEST_TOTAL = 2**34
+"""Bytes of weights that are read: they are held in memory, some of them several times."""
 
 BYTES: dict[int, int] = {
     int(kind): onnx.helper.tensor_dtype_to_np_dtype(kind).itemsize
@@ -49,8 +49,8 @@ def inline_external_data(proto: onnx.ModelProto, path: Path) -> list[bytes]:
 def refuse_over(total: int, path: Path) -> None:
     if total > LARGEST_TOTAL:
         raise ModelError(
-            f"the weights of {path} are over 2 GB ({total / 2**30:.1f} GiB); ddcam reads models under 2 GB, so export "
-            "it as float16 or a smaller variant of it"
+            f"the weights of {path} are {total / 2**30:.1f} GiB; ddcam reads models of up to "
+            f"{LARGEST_TOTAL >> 30} GiB, so export it as float16 or a smaller variant of it"
         )
 
 

@@ -12,7 +12,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from ..types import Logits, Measured, Split
+from ..types import Content, Logits, Measured, Split
+from .content import content_of
 from .cut import LOGITS, MASK, Part, assemble, constant, extract, logit_nodes, shapes_of
 from .free_batch import free_batch
 from .load import opset
@@ -76,7 +77,7 @@ def unit_rows(values: NDArray[np.float32], point: Split) -> NDArray[np.float32]:
     return np.ascontiguousarray(np.moveaxis(values[0], point.unit_axis - 1, 0)).reshape(point.count, -1)
 
 
-def products_graph(found: Product) -> bytes:
+def products_graph(found: Product) -> Content:
     """Serialise `UNITS, BLOCKS -> PRODUCTS`. Cost of a run: one pass over the weights, as for one row in the model."""
     count, length, width = found.weights.shape
     nodes = [
@@ -87,11 +88,10 @@ def products_graph(found: Product) -> bytes:
     shape = constant("ddcam_flat", np.array([count, width], np.int64))
     graph = helper.make_graph(nodes, "products", inputs, [info(PRODUCTS, count, width)], [shape])
     opsets = [helper.make_opsetid("", 13)]
-    content: bytes = helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
-    return content
+    return content_of(helper.make_model(graph, opset_imports=opsets, ir_version=8))
 
 
-def folded_head(rest: onnx.ModelProto, found: Product, reading: "Reading") -> bytes:
+def folded_head(rest: onnx.ModelProto, found: Product, reading: "Reading") -> Content:
     """Serialise `mask [B, n], PRODUCTS, REST -> logits [B, classes]`; `rest` leads from the product to the logits."""
     count, _, width = found.weights.shape
     nodes = [
@@ -116,12 +116,11 @@ def finished(
     inputs: list[onnx.ValueInfoProto],
     tensors: list[onnx.TensorProto],
     reading: Reading,
-) -> bytes:
+) -> Content:
     nodes, more = logit_nodes(reading.logits, reading.quantization)
     outputs = [info(LOGITS, "N", reading.logits.classes)]
     model = assemble(rest, [*front, *rest.graph.node, *nodes], inputs, outputs, [*tensors, *more])
-    content: bytes = model.SerializeToString()
-    return content
+    return content_of(model)
 
 
 def rest_of(proto: onnx.ModelProto, measured: Measured, tensor: str, logits: str) -> onnx.ModelProto:
@@ -156,7 +155,7 @@ def find_pointwise(graph: onnx.GraphProto, point: Split, measured: Measured) -> 
     return Pointwise(node.output[0], measured.values[node.output[0]].shape, kernel[:, :, 0, 0], bias)
 
 
-def sparse_head(rest: onnx.ModelProto, found: Pointwise, reading: Reading, measured: Measured) -> bytes:
+def sparse_head(rest: onnx.ModelProto, found: Pointwise, reading: Reading, measured: Measured) -> Content:
     """Serialise `INDEX [B, k], ROWS [n + 2, positions] -> logits [B, classes]`: few columns of a 1x1 convolution."""
     count, positions = found.weights.shape[1], int(np.prod(found.shape[2:]))
     columns = np.concatenate([found.weights.T, found.bias[None], np.zeros((1, len(found.bias)), np.float32)])

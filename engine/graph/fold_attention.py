@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from ..errors import ModelError
-from ..types import Logits, Split, Value
+from ..types import Content, Logits, Split, Value
 from .attention import Attention
 from .cut import MASK, Built, assemble, constant, constant_node, sizes_read
 from .fold import Reading, finished, info
@@ -27,7 +27,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 def fold_attention(
     proto: onnx.ModelProto, found: Attention, split: Split, logits: Logits, values: Mapping[str, Value]
-) -> bytes:
+) -> Content:
     """Serialise `mask [B, n], SUMS, sides -> logits [B, classes]`, where `sides` hold the rows alone.
 
     Raises ModelError where a node behind the attention cannot be written for the rows or for a batch.

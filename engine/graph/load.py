@@ -11,6 +11,8 @@ import onnx.inliner
 from numpy.typing import NDArray
 
 from ..errors import CheckError, ModelError, UnsafeModelError
+from ..types import Content, Parted
+from .content import is_heavy, require_light, without_weights
 from .external import inline_external_data, tensors
 from .safety import refuse_unsafe
 from .skeleton import skeleton
@@ -70,7 +72,7 @@ def read_bytes(path: Path) -> bytes:
         if not path.is_file():
             raise ModelError(f"expected an .onnx file, {path} is not a regular file; give the file itself")
         if path.stat().st_size > LARGEST_FILE:
-            raise ModelError(f"{path} is over 2 GB; ddcam reads models whose file and weights are under 2 GB")
+            raise ModelError(f"{path} is over 2 GB, more than an ONNX file can hold; save its weights as external data")
         content = path.read_bytes()
     except OSError as error:
         raise ModelError(f"cannot read {path}: {error.strerror}; check the file's name and permissions") from error
@@ -109,10 +111,12 @@ def require_text(message: Any) -> None:
 def inline_functions(proto: onnx.ModelProto) -> onnx.ModelProto:
     if not proto.functions:
         return proto
+    heavy = is_heavy(proto)  # the binding takes one message
     try:
-        inlined: onnx.ModelProto = onnx.inliner.inline_local_functions(proto)
+        inlined: onnx.ModelProto = onnx.inliner.inline_local_functions(without_weights(proto) if heavy else proto)
     except Exception as error:  # the binding raises bare RuntimeErrors and ValueErrors of C++
         raise ModelError(f"the model's local functions cannot be inlined: {one_line(error)}") from error
+    inlined.graph.initializer.extend(proto.graph.initializer if heavy else ())
     return inlined
 
 
@@ -148,13 +152,16 @@ def require_readable(tensor: onnx.TensorProto) -> None:
         ) from error
 
 
-def read_graph(content: bytes) -> onnx.ModelProto:
-    """Read a graph of our own making."""
+def read_graph(content: Content) -> onnx.ModelProto:
+    """Read a graph of our own making; ModelError where it is over 2 GB."""
+    if isinstance(content, Parted):
+        raise ModelError("a graph of over 2 GB does not go into another; take a smaller variant of the model")
     return onnx.load_from_string(content)
 
 
 def valid_bytes(proto: onnx.ModelProto, what: str) -> bytes:
-    """Serialise a graph of our own making once onnx's checker agrees with it; raises CheckError."""
+    """Serialise a graph of our own making once onnx's checker agrees with it; raises CheckError, ModelError."""
+    require_light(proto, what)
     try:
         onnx.checker.check_model(proto)
     except Exception as error:  # ValidationError, and RuntimeErrors from the C++ side

@@ -9,7 +9,8 @@ import onnx
 from onnx import helper
 
 from ..errors import OptionError, SplitError
-from ..types import Baseline, Logits, Measured, PictureInput, Split, Value, Wishes
+from ..types import Baseline, Content, Logits, Measured, PictureInput, Split, Value, Wishes
+from .content import content_of
 from .cut import FEATURES, LOGITS, MASK, Built, assemble, constant, logit_nodes, value_info
 from .load import opset
 from .quantization import Quantization
@@ -95,16 +96,17 @@ def refuse_patches_of(picture: PictureInput, *, asked: bool) -> None:
         raise SplitError(f"patches are squares of pictures or pieces of series, the model takes a volume; {more}")
 
 
-def input_as_features(proto: onnx.ModelProto, split: Split) -> bytes:
+def input_as_features(proto: onnx.ModelProto, split: Split) -> Content:
     """Serialise the backbone of patches, which does nothing: the features are the model's input."""
     value = Value(split.shape, split.dtype)
     ends = [[value_info(name, value, free=True)] for name in (split.tensor, FEATURES)]
     passing = helper.make_node("Identity", [split.tensor], [FEATURES])
-    content: bytes = assemble(proto, [passing], *ends).SerializeToString()
-    return content
+    return content_of(assemble(proto, [passing], *ends))
 
 
-def masked_model(model: onnx.ModelProto, split: Split, logits: Logits, quantized: Mapping[str, Quantization]) -> bytes:
+def masked_model(
+    model: onnx.ModelProto, split: Split, logits: Logits, quantized: Mapping[str, Quantization]
+) -> Content:
     """Serialise the graph `ddcam_features [2, ...], ddcam_mask [B, n] -> ddcam_logits [B, classes]` of a whole model.
 
     The features are a picture and its baseline; every pixel is that of the one or the other, bit for bit.
@@ -117,8 +119,7 @@ def masked_model(model: onnx.ModelProto, split: Split, logits: Logits, quantized
     ]
     outputs = [helper.make_tensor_value_info(LOGITS, onnx.TensorProto.FLOAT, ["N", logits.classes])]
     nodes = [*masking, *model.graph.node, *reading]
-    content: bytes = assemble(model, nodes, inputs, outputs, [*tensors, *more]).SerializeToString()
-    return content
+    return content_of(assemble(model, nodes, inputs, outputs, [*tensors, *more]))
 
 
 def patch_nodes(split: Split, version: int) -> Built:

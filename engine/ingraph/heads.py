@@ -15,7 +15,7 @@ from ..graph.build import Var, absolute, exp, sqrt
 from ..graph.cut import FEATURES
 from ..graph.fold import PRODUCTS, REST, Product
 from ..graph.fold_attention import SUMS
-from ..types import Floats, Split
+from ..types import Content, Floats, Split
 
 Fixed = Mapping[str, Var]
 """Inputs of a head that a picture fixes, by name."""
@@ -29,12 +29,12 @@ class Head:
 
     source: str
     dtype: str
-    content: bytes
+    content: Content
     prepare: Callable[[Var], Fixed]
     strengths: Callable[[Fixed], Var]
 
 
-def selecting(point: Split, removed: NDArray[Any], content: bytes) -> Head:
+def selecting(point: Split, removed: NDArray[Any], content: Content) -> Head:
     """Select units at a point, where a removed one is `removed`, and run the rest.
 
     A channel is as strong as it is on average, others as they are long.
@@ -66,7 +66,7 @@ def moving(split: Split) -> list[int]:
     return [token for token in range(split.shape[split.unit_axis]) if token not in split.fixed]
 
 
-def multiplying(point: Split, removed: Floats, found: Product, content: bytes) -> Head:
+def multiplying(point: Split, removed: Floats, found: Product, content: Content) -> Head:
     """Fold the product of all values of the units into one vector a unit."""
     order = [point.unit_axis, *(axis for axis in range(1, len(point.shape)) if axis != point.unit_axis)]
     nothing = np.broadcast_to(removed, point.shape).transpose(0, *order).reshape(point.count, 1, -1)
@@ -80,7 +80,7 @@ def multiplying(point: Split, removed: Floats, found: Product, content: bytes) -
     return Head(point.tensor, point.dtype, content, prepare, lambda f: absolute(f[PRODUCTS]).mean(1, keep=False))
 
 
-def attending(split: Split, found: Attention, width: int, run: Run, content: bytes) -> Head:
+def attending(split: Split, found: Attention, width: int, run: Run, content: Content) -> Head:
     """Fold the last attention, of values `[.., T, width]`, into two sums over tokens.
 
     `run` leads from the split to what they are made of.

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..graph.apart import advance
+from ..graph.content import content_of
 from ..graph.cut import FEATURES, Part, extract
 from ..head import open_batched
 from ..types import Split
@@ -55,7 +56,7 @@ def apart_units(cut: Cut) -> Apart:
     if point.tensor == split.tensor:
         return Apart(point, lambda features: features, nothing)
     part = extract(opened.graph.proto, opened.measured, Part(split.tensor, (point.tensor,)))
-    session = cut.open_light(part.SerializeToString())
+    session = cut.open_light(content_of(part))
     return Apart(
         point, lambda features: session.run({split.tensor: features})[0], session.run({split.tensor: nothing})[0]
     )

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..graph.attention import find_attention
+from ..graph.content import content_of
 from ..graph.cut import Part, extract
 from ..graph.fold_attention import SUMS, attention_sums, fold_attention
 from .probe import WEIGHTS, Cut, Fixed, Probe, Size
@@ -22,7 +23,7 @@ def attention_probe(cut: Cut) -> Iterator[Probe]:
         return
     folded = cut.open(fold_attention(proto, found, split, opened.logits, values))
     before = extract(proto, opened.measured, Part(split.tensor, tuple(name for name in names if name != split.tensor)))
-    session, axes, rows = cut.open(before.SerializeToString()), found.axes, found.rows
+    session, axes, rows = cut.open(content_of(before)), found.axes, found.rows
 
     def prepare(features: NDArray[Any]) -> Fixed:
         kept = {split.tensor: features} | dict(zip(session.outputs, session.run({split.tensor: features}), strict=True))

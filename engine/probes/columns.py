@@ -14,7 +14,7 @@ from ..graph.fold import (
     sparse_head,
 )
 from ..head import mixes_batch
-from ..types import Masks
+from ..types import Content, Masks
 from .probe import Columns, Cut, Fixed, Probe
 
 DEAR = 3
@@ -37,7 +37,7 @@ def make_columns(cut: Cut, probe: Probe) -> Columns | None:
     return Columns(cut.open_light(graph), prepare, max(1, point.count // SPARSE))
 
 
-def columns_graph(cut: Cut, probe: Probe) -> bytes | None:
+def columns_graph(cut: Cut, probe: Probe) -> Content | None:
     """Serialise the head that multiplies the columns of a few units; None where no 1x1 convolution follows them."""
     opened, point = cut.opened, probe.point
     found = (

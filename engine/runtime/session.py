@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DdcamError, OptionError, RunError
-from ..types import Device
+from ..types import Content, Device, Parted
 from .device import providers, require, runtime
 
 MOST_THREADS = 1024
@@ -26,14 +26,14 @@ class Session:
 
     def __init__(
         self,
-        model: bytes,
+        model: Content,
         *,
         device: Device = "cpu",
         threads: int = 0,
         without: Sequence[str] = (),
         optimized: Path | None = None,
     ) -> None:
-        """Load a graph from its bytes; `threads` 0 lets ONNX Runtime use all cores, `without` names optimisers.
+        """Load a graph; `threads` 0 lets ONNX Runtime use all cores, `without` names optimisers.
 
         With `optimized` the graph is also written there, after those optimisations that use standard operators only.
         """
@@ -47,9 +47,13 @@ class Session:
         if optimized:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
             options.optimized_model_filepath = str(optimized)
+        graph, self.weights = (model.graph, model.weights) if isinstance(model, Parted) else (model, {})
+        if self.weights:
+            values = [ort.OrtValue.ortvalue_from_numpy(weight) for weight in self.weights.values()]
+            options.add_external_initializers(list(self.weights), values)
         try:
             self.handle: Any = ort.InferenceSession(
-                model, options, providers=providers(device), disabled_optimizers=list(without)
+                graph, options, providers=providers(device), disabled_optimizers=list(without)
             )
         except DdcamError:
             raise

@@ -6,6 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from ..types import Content
 from .session import Session
 
 LARGEST = 1 << 16
@@ -21,7 +22,7 @@ class Trace:
     numbers: Mapping[str, NDArray[Any]]
 
 
-def trace(exposed: bytes, feeds: Mapping[str, NDArray[Any]]) -> Trace:
+def trace(exposed: Content, feeds: Mapping[str, NDArray[Any]]) -> Trace:
     """Run a graph, all of whose tensors are outputs, once. Cost: a session and one forward with nothing fused."""
     session = Session(exposed, threads=0)
     values = dict(zip(session.outputs, session.run(feeds, session.outputs), strict=True)) | dict(feeds)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ModelError, OutputError, RunError, UnsafeModelError
-from ..types import Measured, Value
+from ..types import BESIDE, Content, Measured, Parted, Value
 from .session import brief
 
 SECONDS = 300
@@ -19,7 +19,7 @@ BASE = 3 * 2**30
 """Bytes that a small model may use; the usual classifiers stay far below at batch 2 with every tensor kept."""
 
 
-def trial(model: bytes, pictures: np.ndarray[Any, Any], *, free_batch: bool, memory: int | None = None) -> Measured:
+def trial(model: Content, pictures: np.ndarray[Any, Any], *, free_batch: bool, memory: int | None = None) -> Measured:
     """Run a model whose tensors are all outputs on two pictures `[2, ...]`; return what was seen.
 
     `memory` is the most bytes that the run may add; the default is 3 GiB and six times the model. Raises
@@ -30,7 +30,7 @@ def trial(model: bytes, pictures: np.ndarray[Any, Any], *, free_batch: bool, mem
     try:
         with tempfile.TemporaryDirectory(prefix="ddcam-") as folder:
             where = Path(folder)
-            (where / "model.onnx").write_bytes(model)
+            write(model, where)
             np.save(where / "pictures.npy", pictures)
             if free_batch:
                 (where / "free.txt").touch()
@@ -39,6 +39,17 @@ def trial(model: bytes, pictures: np.ndarray[Any, Any], *, free_batch: bool, mem
         raise OutputError(
             f"cannot write temporary files for the trial run: {error.strerror or error}; make room or set TMPDIR"
         ) from error
+
+
+def write(model: Content, folder: Path) -> None:
+    """Write a graph and, where they lie beside it, its weights, in the order in which it counts them."""
+    if not isinstance(model, Parted):
+        (folder / "model.onnx").write_bytes(model)
+        return
+    (folder / "model.onnx").write_bytes(model.graph)
+    with (folder / BESIDE).open("wb") as file:
+        for weight in model.weights.values():
+            weight.tofile(file)
 
 
 def start(folder: Path, limit: int) -> "subprocess.CompletedProcess[str]":

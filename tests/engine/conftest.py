@@ -17,8 +17,8 @@ import pytest
 
 from ddcam.engine.model import Model, load
 from ddcam.engine.runtime import trial_child
-from ddcam.engine.runtime.trial import read
-from ddcam.engine.types import Measured, Wishes
+from ddcam.engine.runtime.trial import read, write
+from ddcam.engine.types import Content, Measured, Wishes
 
 
 def sibling(name: str) -> ModuleType:
@@ -55,11 +55,11 @@ def pictures(count: int = 2, layout: str = "NCHW", dtype: str = "float32", seed:
     return np.random.default_rng(seed).normal(size=shape).astype(dtype)
 
 
-def trial_here(model: bytes, pictures: np.ndarray, *, free_batch: bool, memory: int | None = None) -> Measured:
+def trial_here(model: Content, pictures: np.ndarray, *, free_batch: bool, memory: int | None = None) -> Measured:
     """Do what the trial run does, in this process and without a limit."""
     with tempfile.TemporaryDirectory() as folder:
         where = Path(folder)
-        (where / "model.onnx").write_bytes(model)
+        write(model, where)
         np.save(where / "pictures.npy", pictures)
         if free_batch:
             (where / "free.txt").touch()
