@@ -1,15 +1,14 @@
 """A graph as ONNX Runtime loads it: its bytes, and beside them the weights that one message cannot hold."""
 
-import math
-from collections.abc import Iterable
 from typing import Any
 
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, numpy_helper
 
 from ..errors import ModelError
 from ..types import BESIDE, Content, Parted
+from .external import size_of
 
 MOST = 2**31 - 2**24
 """Bytes of weights that are serialised: protobuf cannot hold more than 2 GB, and the graph itself needs some room."""
@@ -29,7 +28,7 @@ def content_of(proto: onnx.ModelProto) -> Content:
         return content
     light, weights, offset = without_weights(proto), dict[str, NDArray[Any]](), 0
     for tensor in proto.graph.initializer:
-        if tensor.data_type not in PLAIN or bytes_of([tensor]) < LARGE:
+        if tensor.data_type not in PLAIN or size_of(tensor) < LARGE:
             light.graph.initializer.append(tensor)
             continue
         weights[tensor.name] = numpy_helper.to_array(tensor)
@@ -44,18 +43,13 @@ def content_of(proto: onnx.ModelProto) -> Content:
 
 
 def is_heavy(proto: onnx.ModelProto) -> bool:
-    return bytes_of(proto.graph.initializer) > MOST
+    return sum(map(size_of, proto.graph.initializer)) > MOST
 
 
 def require_light(proto: onnx.ModelProto, what: str) -> None:
     """Raise ModelError where what is to be written as one file is over 2 GB."""
     if is_heavy(proto):
         raise ModelError(f"{what} would be over 2 GB, and ddcam writes files up to that; take a smaller variant of it")
-
-
-def bytes_of(tensors: Iterable[onnx.TensorProto]) -> int:
-    sizes = (math.prod(tensor.dims) * helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize for tensor in tensors)
-    return int(sum(sizes))
 
 
 def without_weights(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -73,6 +67,6 @@ def reference(tensor: onnx.TensorProto, offset: int) -> onnx.TensorProto:
     """Return a tensor of the same name, type and shape whose data lie in the file BESIDE."""
     outside = onnx.TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
     outside.data_location = TensorProto.EXTERNAL
-    for key, value in (("location", BESIDE), ("offset", offset), ("length", bytes_of([tensor]))):
+    for key, value in (("location", BESIDE), ("offset", offset), ("length", size_of(tensor))):
         outside.external_data.add(key=key, value=str(value))
     return outside

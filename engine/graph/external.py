@@ -19,9 +19,10 @@ LARGEST_TOTAL = 2**34
 
 BYTES: dict[int, int] = {
     int(kind): onnx.helper.tensor_dtype_to_np_dtype(kind).itemsize
-    for kind in (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16, onnx.TensorProto.DOUBLE)
-} | {onnx.TensorProto.INT8: 1, onnx.TensorProto.UINT8: 1}
-"""Of an element, of the types that large weights have."""
+    for kind in onnx.TensorProto.DataType.values()
+    if kind not in (onnx.TensorProto.UNDEFINED, onnx.TensorProto.STRING)
+}
+"""Of an element, of every type of one size; of those under a byte too, which lie in fewer."""
 
 
 def inline_external_data(proto: onnx.ModelProto, path: Path) -> list[bytes]:
@@ -31,11 +32,10 @@ def inline_external_data(proto: onnx.ModelProto, path: Path) -> list[bytes]:
     and ModelError for data that is missing or too short.
     """
     blocks: list[bytes] = []
-    refuse_over(sum(map(declared, tensors(proto))), path)  # before anything of it is read
+    outside = [tensor for tensor in tensors(proto) if tensor.data_location == onnx.TensorProto.EXTERNAL]
+    refuse_over(sum(map(size_of, outside)), path)  # before anything of it is read
     total = 0
-    for tensor in tensors(proto):
-        if tensor.data_location != onnx.TensorProto.EXTERNAL:
-            continue
+    for tensor in outside:
         block = read_block(tensor, path.parent)
         total += len(block)
         refuse_over(total, path)
@@ -54,11 +54,9 @@ def refuse_over(total: int, path: Path) -> None:
         )
 
 
-def declared(tensor: onnx.TensorProto) -> int:
-    """Return the bytes that an external tensor has by its type and shape; 0 for one that is inside the file."""
-    if tensor.data_location != onnx.TensorProto.EXTERNAL or tensor.data_type not in BYTES:
-        return 0
-    return int(math.prod(tensor.dims)) * BYTES[tensor.data_type]
+def size_of(tensor: onnx.TensorProto) -> int:
+    """Return the bytes that a tensor has by its type and shape; 0 where elements have no size, or no known type."""
+    return int(math.prod(tensor.dims)) * BYTES.get(tensor.data_type, 0)
 
 
 def read_block(tensor: onnx.TensorProto, folder: Path) -> bytes:

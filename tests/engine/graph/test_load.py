@@ -189,6 +189,20 @@ def test_local_functions_are_inlined(zoo, tmp_path, monkeypatch, heavy):
     np.testing.assert_array_equal(zoo.run(graph.proto, picture)[0], zoo.run(proto, picture)[0])
 
 
+@pytest.mark.parametrize("kind", [onnx.TensorProto.UNDEFINED, 999])
+def test_a_weight_of_no_known_type_beside_a_local_function_is_refused(tmp_path, kind):
+    body = helper.make_function("own", "Half", ["a"], ["b"], [helper.make_node("Tanh", ["a"], ["b"])], [])
+    ends = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 3, 8, 8]) for name in "xy"]
+    graph = helper.make_graph([helper.make_node("Half", ["x"], ["y"], domain="own")], "graph", ends[:1], ends[1:])
+    graph.initializer.append(onnx.TensorProto(name="w", data_type=kind, dims=[2]))
+    sets = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
+    proto = helper.make_model(graph, opset_imports=sets, functions=[body], ir_version=8)
+    (tmp_path / "model.onnx").write_bytes(proto.SerializeToString())
+
+    with pytest.raises(ModelError, match="not valid ONNX"):
+        read_model(tmp_path / "model.onnx")
+
+
 @pytest.mark.parametrize(
     ("text", "content"),
     [
