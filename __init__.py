@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from . import engine
 from .adapters.images import open_image, open_images
@@ -32,21 +33,19 @@ from .engine.types import Question, UnitWish
 __version__ = metadata.version("ddcam")
 
 
-def load(path: str | Path, *, units: UnitWish | None = None, device: str = "auto", **wishes: object) -> Model:
+def load(path: str | Path, *, units: UnitWish | None = None, device: str = "auto", **wishes: Any) -> Model:
     """Load, split, cut and check an ONNX classifier.
 
     `units` is channel, token, cell or patch (by default what fits the model), `device` auto, cpu or cuda; further
     wishes are the fields of `Wishes`: patch, baseline, split, output, layout, preprocessing, size, mean, std,
     labels, threads, batch, memory, input, hold. Raises DdcamError in one line.
     """
-    return load_model(path, Wishes(units=units, device=device, **wishes))  # type: ignore[arg-type]
+    return load_model(path, Wishes(units=units, device=device, **wishes))
 
 
-def detect(
-    model: str | Path, picture: Picture | str | Path, *, score: float = 0.5, **wishes: object
-) -> list[Detection]:
+def detect(model: str | Path, picture: Picture | str | Path, *, score: float = 0.5, **wishes: Any) -> list[Detection]:
     """List the boxes that an ONNX detector finds in a picture, best first; `wishes` are those of `load`."""
-    found = open_detector(model, Wishes(**wishes)).detect(opened(picture), score)  # type: ignore[arg-type]
+    found = open_detector(model, Wishes(**wishes)).detect(opened(picture), score)
     return list(found.detections)
 
 
@@ -58,7 +57,7 @@ def load_for(
     region: Box | Picture | None = None,
     iou: float | None = None,
     score: float | None = None,
-    **wishes: object,
+    **wishes: Any,
 ) -> Model:
     """Load a detector with a box, or a segmenter with a region, chosen in a picture; then `explain` that picture.
 
@@ -68,7 +67,7 @@ def load_for(
     """
     asked = ",".join(map(str, box)) if isinstance(box, tuple) else None if box is None else str(box)
     choice = Choice(asked, region, iou, score)
-    return loader(path, Wishes(**wishes), choice).load(opened(picture))  # type: ignore[arg-type]
+    return loader(path, Wishes(**wishes), choice).load(opened(picture))
 
 
 def explain(
@@ -78,7 +77,7 @@ def explain(
     target: str | None = None,
     preserve: str | None = None,
     method: str = "dd-cam",
-    **question: object,
+    **question: Any,
 ) -> Explanation:
     """Explain the model's decision about a picture, given as a file or opened.
 
@@ -88,7 +87,7 @@ def explain(
     Further words are the fields of `Question`: search, seek, count, probes, seconds. Raises DdcamError.
     Cost: one forward and the probes of the search.
     """
-    asked = Question(**question)  # type: ignore[arg-type]
+    asked = Question(**question)
     return explain_picture(model, opened(picture), target=target, preserve=preserve, method=method, question=asked)
 
 
@@ -109,12 +108,12 @@ def compare(
     )
 
 
-def split(path: str | Path, folder: str | Path, *, replace: bool = False, **wishes: object) -> tuple[str, float]:
+def split(path: str | Path, folder: str | Path, *, replace: bool = False, **wishes: Any) -> tuple[str, float]:
     """Write backbone.onnx and head.onnx of a model; return the tensor between them and how far both are off together.
 
     `wishes` are those of `load`. Raises DdcamError. Cost: that of opening the model, and a few forwards.
     """
-    return engine.split_files(path, folder, Wishes(**wishes), replace=replace)  # type: ignore[arg-type]
+    return engine.split_files(path, folder, Wishes(**wishes), replace=replace)
 
 
 def gradient(
@@ -124,7 +123,7 @@ def gradient(
     of: str | None = None,
     wrt: Sequence[str] = (),
     replace: bool = False,
-    **wishes: object,
+    **wishes: Any,
 ) -> tuple[str, tuple[str, ...], float | None]:
     """Write a model's backward graph, `inputs, seed -> of, gradient_of_<tensor>...`, of plain ONNX operators.
 
@@ -133,7 +132,7 @@ def gradient(
     DdcamError. Cost: four loads, and about ten forwards a tensor.
     """
     asked = engine.Derivative(of, tuple(wrt))
-    return engine.write_gradient(path, Path(out), asked, Wishes(**wishes), replace=replace)  # type: ignore[arg-type]
+    return engine.write_gradient(path, Path(out), asked, Wishes(**wishes), replace=replace)
 
 
 def export(  # noqa: PLR0913  (a verb of the command line with its options)
@@ -145,7 +144,7 @@ def export(  # noqa: PLR0913  (a verb of the command line with its options)
     preserve: str | None = None,
     map_size: str = "input",
     replace: bool = False,
-    **wishes: object,
+    **wishes: Any,
 ) -> Agreement:
     """Write a model with its explanation as further outputs, for any ONNX Runtime; docs/export.md says which.
 
@@ -154,16 +153,16 @@ def export(  # noqa: PLR0913  (a verb of the command line with its options)
     of `load` and of the method's first use, and a dozen forwards.
     """
     asked = engine.Export(method, target, map_size, preserve)
-    return engine.export(path, Path(out), asked, Wishes(**wishes), replace=replace)  # type: ignore[arg-type]
+    return engine.export(path, Path(out), asked, Wishes(**wishes), replace=replace)
 
 
-def check(path: str | Path, pictures: Iterable[Picture | str | Path], **wishes: object) -> list[tuple[float, bool]]:
+def check(path: str | Path, pictures: Iterable[Picture | str | Path], **wishes: Any) -> list[tuple[float, bool]]:
     """Compare the explanation inside an exported model with the engine's, picture by picture.
 
     Returns how far each map is off, and whether another subset was found that is as well certified, as a probe lies
     within rounding. `wishes` are those of `load`. Raises DdcamError. Cost: `load`, and an explanation a picture, twice.
     """
-    return engine.check_export(path, [opened(picture) for picture in pictures], Wishes(**wishes))  # type: ignore[arg-type]
+    return engine.check_export(path, [opened(picture) for picture in pictures], Wishes(**wishes))
 
 
 def opened(picture: Picture | str | Path) -> Picture:

@@ -36,6 +36,7 @@ from .adapters.console.printed import (
     markdown,
     note,
     say,
+    say_lines,
     table,
     tracked,
     with_progress,
@@ -189,9 +190,7 @@ def detect(model: Path, image: Path, as_json: bool, **options: Any) -> None:
     note(f"read as {seen.reading}: {seen.reading.reason}")
     rows = [{"number": str(i), "class": one.label, "score": f"{one.score:.3f}", "box": one.corners}
             for i, one in enumerate(seen.detections, 1)]  # fmt: skip
-    found = table(rows) if rows else f"no box with a score above {least:g}; try a lower --score"
-    for line in found.splitlines():
-        say(line)
+    say_lines(table(rows) if rows else f"no box with a score above {least:g}; try a lower --score")
 
 
 @cli.command()

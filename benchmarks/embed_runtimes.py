@@ -10,7 +10,8 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,14 @@ import onnxruntime
 from subjects import Subject, real_models
 
 import ddcam
-from ddcam.engine import Export, Wishes, export
-from ddcam.engine.errors import DdcamError
+from ddcam import DdcamError
 
 ROOT = Path(__file__).resolve().parents[1]
 EMBED = ROOT / "examples" / "embed"
 sys.path.insert(0, str(ROOT / "tests" / "adapters"))  # pages are opened and programs built as their tests do
 
 from browser import posted_by_page  # noqa: E402
-from cpp import program_in  # noqa: E402
+from cpp import Program, program_in  # noqa: E402
 
 HEADER = """# Explanations inside models, in other runtimes
 
@@ -43,6 +43,7 @@ or without an explanation inside. Of float16 scores only the bits come out of No
 | model | runtime | scores | same | maps |
 |---|---|---|---|---|"""
 Found = list[dict[str, Any]]
+Runtimes = Mapping[str, Callable[[Path], Found]]
 
 
 def main() -> None:
@@ -53,10 +54,13 @@ def main() -> None:
     versions = {"version": ddcam.__version__, "runtime": onnxruntime.__version__, "pictures": asked.pictures}
     versions |= {"node": version_of("node", "onnxruntime-node"), "web": version_of("browser", "onnxruntime-web")}
     print(HEADER.format(**versions), flush=True)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as built:
+        program = program_in(Path(built))
+        subprocess.run(program.build, check=True)
+        runtimes = {"Node": in_node, "browser (WebAssembly)": in_browser, "C++": partial(in_cpp, program)}
         for subject in real_models(asked.pictures):
             if asked.only in subject.name:
-                for row in elsewhere(subject, Path(folder)):
+                for row in elsewhere(subject, Path(folder), runtimes):
                     print(row, flush=True)
 
 
@@ -65,11 +69,11 @@ def version_of(program: str, package: str) -> str:
     return str(told["version"])
 
 
-def elsewhere(subject: Subject, folder: Path) -> Iterator[str]:
+def elsewhere(subject: Subject, folder: Path, runtimes: Runtimes) -> Iterator[str]:
     """Run a model with DD-CAM inside in other runtimes, and compare with what Python gives for the same file."""
     file = folder / "explained.onnx"
     try:
-        export(subject.file, file, Export("dd-cam"), Wishes(preprocessing=subject.preset), replace=True)
+        ddcam.export(subject.file, file, method="dd-cam", preprocessing=subject.preset, replace=True)
     except DdcamError as error:
         yield f"| {subject.name} | - | refused: {error} | | |"
         return
@@ -77,7 +81,7 @@ def elsewhere(subject: Subject, folder: Path) -> Iterator[str]:
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     names, first = [scores, "units", "saliency_map"], session.get_inputs()[0].name
     expected = [[np.ravel(value) for value in session.run(names, {first: one[None]})] for one in inputs]
-    for runtime, run in RUNTIMES.items():
+    for runtime, run in runtimes.items():
         found = [[np.ravel(one[name]) for name in names] for one in run(folder)]
         pairs = list(zip(expected, found, strict=True))
         same = [pair for pair in pairs if np.array_equal(pair[0][1], pair[1][1])]
@@ -114,20 +118,14 @@ def in_browser(folder: Path) -> Found:
     return found
 
 
-def in_cpp(folder: Path) -> Found:
+def in_cpp(program: Program, folder: Path) -> Found:
     about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
-    with tempfile.TemporaryDirectory() as built:
-        program = program_in(Path(built))
-        subprocess.run(program.build, check=True)
-        command = [program.file, folder, *map(str, about["shape"])]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=program.environment)
+    command = [program.file, folder, *map(str, about["shape"])]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=program.environment)
     types = {"units": np.float32, "saliency_map": np.float32, about["scores"]: np.dtype(about["scores_type"])}
     values = {name: np.fromfile(folder / f"{name.replace('/', '_')}.bin", kind) for name, kind in types.items()}
     pictures = [np.split(value, about["shape"][0]) for value in values.values()]
     return [dict(zip(values, one, strict=True)) for one in zip(*pictures, strict=True)]
-
-
-RUNTIMES: dict[str, Callable[[Path], Found]] = {"Node": in_node, "browser (WebAssembly)": in_browser, "C++": in_cpp}
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def read_chosen(entry: Any, region: NDArray[Any] | None) -> Chosen | None:
 
 
 def chosen_box(entry: Mapping[str, Any]) -> ChosenBox:
-    found, reading = entry["found"], entry["reading"]
+    found, reading = entry["found"], {"levels": ()} | entry["reading"]  # earlier manifests have none
     detection = Detection(
         whole(found["index"]),
         str(found["label"]),
@@ -62,7 +62,7 @@ def chosen_box(entry: Mapping[str, Any]) -> ChosenBox:
         corners(found["inner"]),
         tuple(map(real, found["shares"])),
     )
-    names = {"levels": ()} | {field.name: reading[field.name] for field in fields(Reading) if field.name in reading}
+    names = {field.name: reading[field.name] for field in fields(Reading)}
     if (names["boxes"] == "cells") != bool(names["levels"]):
         raise ValueError("its levels of cells")
     one_of(names["kind"], DetectorKind)

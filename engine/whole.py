@@ -84,19 +84,20 @@ def open_whole(
         session = Session(graph, device=device, threads=threads, without=opened.without)
         return Whole(opened, session, opened.measured.values[source], entry, end, batch, reason)
 
-    alone = opens(content_of(plain), 1, "")
+    content = content_of(plain)
+    alone = opens(content, 1, "")
     most = fit_batch(bytes_alive(opened, source), device, budget=memory or ACTIVATIONS[device])
     try:
         if mixing := mixes_batch(opened, source):
             raise ModelError(f"{mixing} takes its scale from the whole batch")
         if opened.measured.batch_two is not None:
-            many = opens(content_of(plain), most, "the file's batch is free")
+            many = opens(content, most, "the file's batch is free")
         else:
             freed = rest_of(opened.graph.proto, opened.measured, source, logits)
             many = opens(content_of(freed), most, "the file fixes the batch to 1; it was freed")
         refuse_difference(many, alone, inputs_at(opened, source, entry))
     except (ModelError, RunError) as error:
-        return opens(content_of(plain), 1, f"one input at a time: {error}")
+        return replace(alone, reason=f"one input at a time: {error}")
     return many
 
 

@@ -9,7 +9,7 @@ import click
 
 from ...engine import Comparison, Explanation, Method, Row, describe_comparison
 from ...engine.explanation_file import describe
-from .printed import note, say, table
+from .printed import note, say, say_lines, table
 
 
 def report(explanation: Explanation, path: Path, folder: Path, as_json: bool) -> None:
@@ -34,8 +34,7 @@ def show(found: Comparison, folder: Path, as_json: bool, agreement: bool) -> Non
         click.echo(json.dumps(describe_comparison(found) | {"folder": str(folder)}, ensure_ascii=False))
         return
     say(f"{found.picture}: {found.target}")
-    for line in table([cells(row) for row in found.rows]).splitlines():
-        say(line)
+    say_lines(table([cells(row) for row in found.rows]))
     if agreement and found.mapped:
         numbers = [str(number + 1) for number in range(len(found.mapped))]
         rows = zip(numbers, found.mapped, found.agreement, strict=True)
@@ -44,8 +43,7 @@ def show(found: Comparison, folder: Path, as_json: bool, agreement: bool) -> Non
             | dict(zip(numbers, (f"{value:5.2f}" for value in row), strict=True))
             for number, name, row in rows
         ]
-        for line in table(alike).splitlines():
-            say(line)
+        say_lines(table(alike))
     note(f"written to {folder}")
 
 

@@ -50,6 +50,12 @@ def say(text: str) -> None:
     click.echo(printable(text))
 
 
+def say_lines(text: str) -> None:
+    """Say a table or the like; `say` alone would escape what parts its lines."""
+    for line in text.splitlines():
+        say(line)
+
+
 def note(text: str) -> None:
     click.echo(printable(text), err=True)
 

@@ -11,7 +11,7 @@ from ..graph.split import MIXING
 from ..graph.walk import ancestors, path_nodes, reads, subgraphs
 from .forward import Forward
 from .node import Known, Node, Operands
-from .registry import FLAT, READS_ALL, Rule, Rules
+from .registry import ELSE, FLAT, INSTEAD, READS_ALL, Rule, Rules
 from .rules import VJP
 from .summing import summed
 
@@ -58,7 +58,7 @@ def rule_for(rules: Rules, node: Node) -> Rule:
         named = f"{node.proto.domain}.{node.kind}" if node.proto.domain else node.kind
         raise GradientError(
             f"no gradient rule for {named} (node {node.proto.name or node.proto.output[0]!r}); add one in "
-            "engine/autodiff/rules/, or explain with a method that needs no gradients, such as dd-cam"
+            f"engine/autodiff/rules/, or {INSTEAD}"
         )
     return rules[node.kind]
 
@@ -97,15 +97,11 @@ def refuse(node: onnx.NodeProto, rules: Rules) -> None:
     """Raise GradientError where a node has no derivative to speak of."""
     named = f"{node.op_type} (node {node.name or node.output[0]!r})"
     if any(subgraphs(node)):
-        raise GradientError(
-            f"no gradient through {named}, which holds a graph of its own; "
-            "explain with a method that needs no gradients, such as dd-cam"
-        )
+        raise GradientError(f"no gradient through {named}, which holds a graph of its own{ELSE}")
     if is_quantising(node) and node.op_type not in rules:
         raise GradientError(
-            f"the model is quantised: the gradient through {named} is zero wherever it exists; explain with a method "
-            "that needs no gradients, such as dd-cam, or take --straight-through where QuantizeLinear and "
-            "DequantizeLinear are apart"
+            f"the model is quantised: the gradient through {named} is zero wherever it exists{ELSE}, "
+            "or take --straight-through where QuantizeLinear and DequantizeLinear are apart"
         )
 
 
@@ -127,5 +123,5 @@ def gradient_of(cotangents: dict[str, list[Var]], name: str, of: str, operands: 
 def no_path(source: str, of: str) -> GradientError:
     return GradientError(
         f"{of!r} does not depend on {source!r} by a path with a derivative, so there is no gradient; name a tensor "
-        "between the input and the scores, or explain with a method that needs no gradients, such as dd-cam"
+        f"between the input and the scores, or {INSTEAD}"
     )

@@ -9,8 +9,10 @@ Rule = Callable[[Node, Var], Cotangents]
 """`(node, g)`: append to the graph (`g.op`) what makes cotangents of the inputs out of that of the first output."""
 Rules = Mapping[str, Rule]
 
-ELSE = "; explain with a method that needs no gradients, such as dd-cam"
-"""What a user can do where there is no gradient: the end of a refusal."""
+INSTEAD = "explain with a method that needs no gradients, such as dd-cam"
+"""What a user can do where there is no gradient."""
+ELSE = f"; {INSTEAD}"
+"""The end of a refusal that has nothing else to offer."""
 VJP: dict[str, Rule] = {}
 """The vector-Jacobian product of each operator."""
 READS_ALL: set[str] = set()

@@ -79,14 +79,14 @@ def find_lists(outputs: Outputs) -> Found | None:
 
 def find_pair(outputs: Outputs) -> Found | None:
     """Scores [1, n, C] and boxes [1, n, 4], in any order; where C is 4 too, by name."""
-    wide = {name: v for name, v in outputs.items() if is_real(v) and len(v.shape) == 3 and v.shape[0] == 1}
-    boxes = [name for name, value in wide.items() if value.shape[2] == 4]
+    wide = tables(outputs)
+    boxes = [name for name, shape in wide.items() if shape[2] == 4]
     boxes = [name for name in boxes if has(name, "box", "loc", "coord")] or boxes
     for box in boxes:
-        scores = [name for name, v in wide.items() if name != box and v.shape[1] == wide[box].shape[1]]
+        scores = [name for name, shape in wide.items() if name != box and shape[1] == wide[box][1]]
         scores = [name for name in scores if has(name, "score", "conf", "class", "logit", "prob")] or scores
         if scores:
-            shape = wide[scores[0]].shape
+            shape = wide[scores[0]]
             why = f"{scores[0]} {list(shape)} are scores of the {shape[1]} boxes of {box}"
             return Found((scores[0], box), shape[2], why)
     return None
@@ -145,10 +145,16 @@ def find_rows(outputs: Outputs) -> Found | None:
 
 def raw(outputs: Outputs, fits: Callable[[tuple[int, ...]], bool]) -> str | None:
     """Return the first output of real numbers [1, a, b] that fits, unless it is only one of several levels."""
-    wide = [v for v in outputs.values() if is_real(v) and len(v.shape) == 3 and v.shape[0] == 1]
-    fit = [name for name, v in outputs.items() if v in wide and fits(v.shape)]
-    alike = [v for v in wide if fit and min(v.shape[1:]) == min(outputs[fit[0]].shape[1:])]
-    return fit[0] if len(alike) == 1 else None
+    wide = tables(outputs)
+    found = next((name for name, shape in wide.items() if fits(shape)), None)
+    if found is None or sum(min(shape[1:]) == min(wide[found][1:]) for shape in wide.values()) > 1:
+        return None
+    return found
+
+
+def tables(outputs: Outputs) -> dict[str, tuple[int, ...]]:
+    """Return the shapes [1, a, b] of the outputs of real numbers that have such ones."""
+    return {name: v.shape for name, v in outputs.items() if is_real(v) and len(v.shape) == 3 and v.shape[0] == 1}
 
 
 def yolo(outputs: Outputs, name: str, classes: int, said: str) -> Found:

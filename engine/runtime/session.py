@@ -47,7 +47,7 @@ class Session:
         if optimized:
             options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
             options.optimized_model_filepath = str(optimized)
-        graph, self.weights = (model.graph, model.weights) if isinstance(model, Parted) else (model, {})
+        graph, self.weights = parts_of(model)
         if self.weights:
             values = [ort.OrtValue.ortvalue_from_numpy(weight) for weight in self.weights.values()]
             options.add_external_initializers(list(self.weights), values)
@@ -71,6 +71,11 @@ class Session:
             return [np.asarray(value) for value in self.handle.run(outputs, dict(feeds))]
         except Exception as error:  # ONNX Runtime's exceptions share no base class
             raise RunError(f"ONNX Runtime failed: {brief(error)}") from error
+
+
+def parts_of(content: Content) -> tuple[bytes, Mapping[str, NDArray[Any]]]:
+    """Return the bytes of a graph and the weights beside it, of which most have none."""
+    return (content.graph, content.weights) if isinstance(content, Parted) else (content, {})
 
 
 def brief(error: object) -> str:

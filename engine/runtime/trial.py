@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import ModelError, OutputError, RunError, UnsafeModelError
-from ..types import BESIDE, Content, Measured, Parted, Value
-from .session import brief
+from ..types import BESIDE, Content, Measured, Value
+from .session import brief, parts_of
 
 SECONDS = 300
 BASE = 3 * 2**30
@@ -43,13 +43,12 @@ def trial(model: Content, pictures: np.ndarray[Any, Any], *, free_batch: bool, m
 
 def write(model: Content, folder: Path) -> None:
     """Write a graph and, where they lie beside it, its weights, in the order in which it counts them."""
-    if not isinstance(model, Parted):
-        (folder / "model.onnx").write_bytes(model)
-        return
-    (folder / "model.onnx").write_bytes(model.graph)
-    with (folder / BESIDE).open("wb") as file:
-        for weight in model.weights.values():
-            weight.tofile(file)
+    graph, weights = parts_of(model)
+    (folder / "model.onnx").write_bytes(graph)
+    if weights:
+        with (folder / BESIDE).open("wb") as file:
+            for weight in weights.values():
+                weight.tofile(file)
 
 
 def start(folder: Path, limit: int) -> "subprocess.CompletedProcess[str]":

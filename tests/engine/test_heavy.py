@@ -23,11 +23,15 @@ from ddcam.engine.types import Parted
 PICTURE = from_pixels(np.random.default_rng(0).integers(0, 255, (16, 16, 3), np.uint8), "noise")
 
 
-@pytest.fixture
-def heavy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let nothing be held by one message."""
+def hold_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no weight be held by one message."""
     monkeypatch.setattr("ddcam.engine.graph.content.MOST", 0)
     monkeypatch.setattr("ddcam.engine.graph.content.LARGE", 0)
+
+
+@pytest.fixture
+def heavy(monkeypatch: pytest.MonkeyPatch) -> None:
+    hold_nothing(monkeypatch)
 
 
 def test_weights_beside_a_graph_are_those_inside_it(zoo: Any, heavy: None) -> None:
@@ -56,8 +60,7 @@ def test_every_family_is_explained_as_when_it_is_light(
 ) -> None:
     proto, features = zoo.build(family)
     light = explain(load_here(proto, split=features), PICTURE).attribution
-    monkeypatch.setattr("ddcam.engine.graph.content.MOST", 0)
-    monkeypatch.setattr("ddcam.engine.graph.content.LARGE", 0)
+    hold_nothing(monkeypatch)
     model = load_here(proto, split=features)
     found = explain(model, PICTURE).attribution
 
@@ -83,9 +86,7 @@ def test_files_that_would_be_too_large_are_refused(zoo: Any, heavy: None, tmp_pa
         assert not out.exists()
 
 
-def test_a_gradient_by_the_picture_is_refused_and_what_else_there_is_named(
-    zoo: Any, load_here: Callable[..., ddcam.Model], heavy: None
-) -> None:
+def test_a_gradient_by_the_picture_is_refused(zoo: Any, load_here: Callable[..., ddcam.Model], heavy: None) -> None:
     model = load_here(zoo.build("plain")[0])
 
     with pytest.raises(DdcamError, match="would be over 2 GB"):

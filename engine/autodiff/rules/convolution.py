@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ...errors import GradientError
 from ...graph.build import Var
 from ..node import Cotangents, Node
-from ..registry import ELSE, vjp
+from ..registry import ELSE, INSTEAD, vjp
 from ..shaping import reshaped
 from ..window import Axis, padded, repeated, shared, windows
 
@@ -71,7 +71,7 @@ def deform_conv(node: Node, g: Var) -> Cotangents:
     """Refuse: its samples lie between places that the picture chooses."""
     raise GradientError(
         f"no gradient through {node.label}: deformable convolution is not covered; name a tensor behind it with --wrt, "
-        "or explain with a method that needs no gradients, such as dd-cam"
+        f"or {INSTEAD}"
     )
 
 
